@@ -166,7 +166,7 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, loc: Loc, document: Documen
     if isinstance(node, yaml.MappingNode):
         mapping: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+            key = loader.construct_object(key_node)
             if not isinstance(key, Hashable):
                 raise yaml.MarkedYAMLError(problem="a key must be a plain word", problem_mark=key_node.start_mark)
             # YAML 1.1 reads a bare `on` or `off` as a boolean; as a key, the word itself is meant.
@@ -179,4 +179,4 @@ def _plain(loader: yaml.SafeLoader, node: yaml.Node, loc: Loc, document: Documen
         return mapping
     if isinstance(node, yaml.SequenceNode):
         return [_plain(loader, child, (*loc, index), document) for index, child in enumerate(node.value)]
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+    return loader.construct_object(node)

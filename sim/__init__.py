@@ -1,0 +1,1 @@
+"""The simulated machine: platforms, the QEMU process, QMP, consoles. Knows no hypervisor."""

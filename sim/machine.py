@@ -1,0 +1,224 @@
+"""The simulated machine: QEMU, its QMP, its consoles, and the one way to wait for anything on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sim.console import Console, any_alarm
+from sim.deadline import Budget, Meter
+from sim.errors import GuestAlarm, QmpFailed
+from sim.platform import Platform
+from sim.qemu import QemuBinary, QemuProcess
+from sim.qmp import Qmp
+from sim.shell import Shell
+
+T = TypeVar("T")
+
+# How often a wait looks at its budget (s); what is waited for itself arrives as an event.
+WATCH_EVERY = 0.25
+# From the start of the process to QMP's greeting.
+GREETING = Budget(work=30, idle=30, wall=120)
+AUTOPSY_PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are."""
+
+    platform: Platform
+    qemu: QemuBinary
+    firmware: str
+    kernel: Path | None = None
+    initrd: Path | None = None
+    append: str = ""
+    memory: int = 0
+    cpus: int = 1
+    ports: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+
+    @property
+    def kernel_command_line(self) -> str:
+        """The kernel's arguments: console 0 for its log, the second one for commands."""
+        consoles = self.platform.consoles
+        parts = [
+            f"console={consoles.log}",
+            f"testbed.command={consoles.command}",
+            "testbed.hostname=dom0",
+            self.platform.kernel_args,
+            self.append,
+        ]
+        return " ".join(part for part in parts if part)
+
+    def arguments(self, fds: dict[str, int]) -> list[str]:
+        """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
+        firmware = self.platform.firmware[self.firmware]
+        machine = ",".join(part for part in (self.platform.machine, firmware.machine) if part)
+        args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
+        args += ["-m", str(self.memory or self.platform.memory), "-smp", str(self.cpus)]
+        args += [*self.platform.args, *firmware.args]
+        # A reset or a power-off from inside must be seen, and its cause asked for, before QEMU goes.
+        args += ["-action", "reboot=shutdown,shutdown=pause"]
+        for name, number in fds.items():
+            args += ["-chardev", f"socket,id={name},fd={number}"]
+        args += ["-mon", "chardev=qmp,mode=control", "-serial", "chardev:console", "-serial", "chardev:command"]
+        if self.ports:
+            args += ["-device", "virtio-serial-pci,id=ports,max_ports=31"]
+            for port in self.ports:
+                args += ["-device", f"virtserialport,bus=ports.0,chardev={port},name={port}"]
+        if self.kernel:
+            args += ["-kernel", str(self.kernel), "-append", self.kernel_command_line]
+        if self.initrd:
+            args += ["-initrd", str(self.initrd)]
+        return [*args, *self.args]
+
+
+class Machine:
+    """A running machine. Use it as an asynchronous context manager: it is gone when the block ends.
+
+    Evidence goes below `evidence`: `console/`, `qmp/`, `qemu.log`, `qemu.cmdline`.
+    """
+
+    def __init__(self, spec: MachineSpec, evidence: Path) -> None:
+        self.spec = spec
+        self.evidence = evidence
+        self.began = time.monotonic()
+        self.process: QemuProcess
+        self.qmp: Qmp
+        self.console: Console
+        self.command: Shell
+        self.version = ""
+        self._ports: dict[str, socket.socket] = {}
+        self._consoles: list[Console] = []
+        self._vcpus: list[int] = []
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _start(self) -> None:
+        folder = self.evidence / "console"
+        for needed in (folder, self.evidence / "qmp"):
+            needed.mkdir(parents=True, exist_ok=True)
+        names = ("qmp", "console", "command", *self.spec.ports)
+        ours, theirs = {}, {}
+        for name in names:
+            ours[name], theirs[name] = socket.socketpair()
+        try:
+            fds = {name: end.fileno() for name, end in theirs.items()}
+            args = self.spec.arguments(fds)
+            (self.evidence / "qemu.cmdline").write_text(" ".join([*self.spec.qemu.command, *args]) + "\n")
+            self.process = await QemuProcess.start(
+                self.spec.qemu, args, fds=list(fds.values()), log=self.evidence / "qemu.log"
+            )
+        finally:
+            for end in theirs.values():
+                end.close()
+        self._ports = {name: ours[name] for name in self.spec.ports}
+        self.qmp = Qmp("machine", self.evidence / "qmp" / "machine.jsonl", began=self.began)
+        self.console = await self.open_console("dom0", ours["console"])
+        self.command = Shell(await self.open_console("dom0-command", ours["command"], alarms=False))
+        greeting = await self.wait("QEMU answers on QMP", self.qmp.connect(ours["qmp"]), GREETING)
+        self.process.spoke = True
+        number = greeting["version"]["qemu"]
+        self.version = f"{number['major']}.{number['minor']}.{number['micro']}"
+        cpus = await self.qmp.execute("query-cpus-fast")
+        self._vcpus = sorted({cpu["thread-id"] for cpu in cpus})
+
+    async def stop(self) -> None:
+        """End the machine and close what belongs to it. May be called again, and after a failed start."""
+        if hasattr(self, "qmp"):
+            with contextlib.suppress(QmpFailed):
+                await asyncio.wait_for(self.qmp.close(), AUTOPSY_PATIENCE)
+        if hasattr(self, "process"):
+            await self.process.stop()
+        for console in self._consoles:
+            await console.close()
+        self._consoles.clear()
+        for end in self._ports.values():
+            end.close()
+        self._ports.clear()
+
+    def port(self, name: str) -> socket.socket:
+        """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""
+        return self._ports[name].dup()
+
+    async def open_console(self, name: str, end: socket.socket, *, alarms: bool = True) -> Console:
+        """Read a console from now on; its alarms end every wait on this machine."""
+        console = Console(name, end, self.evidence / "console", began=self.began, alarms=alarms)
+        await console.open()
+        self._consoles.append(console)
+        return console
+
+    async def close_console(self, console: Console) -> None:
+        """Stop reading a console whose guest is gone; its alarms no longer count."""
+        self._consoles.remove(console)
+        await console.close()
+
+    async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget, *, outlives_qemu: bool = False) -> T:
+        """Wait for `work`, but not beyond its budget, a panic on any console, or QEMU's own end.
+
+        With `outlives_qemu` the end of QEMU is what may be waited for. Raises what `work` raises, GuestAlarm,
+        DeadlineExpired, HostStarved, or what the end of QEMU means (see `Exit.error`).
+        """
+        task = asyncio.create_task(work, name=what)
+        meter = Meter(what, budget, self.process.pid, self._vcpus)
+        try:
+            while not task.done():
+                awaited: set[asyncio.Future[Any]] = {task, *(console.alarm for console in self._consoles)}
+                if not outlives_qemu:
+                    awaited.add(self.process.exited)
+                await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                await self._raise_alarm()
+                if self.process.exited.done() and not outlives_qemu and not task.done():
+                    raise self.process.exited.result().error()
+                if not task.done():
+                    meter.check()
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+
+    async def _raise_alarm(self) -> None:
+        console = any_alarm(self._consoles)
+        if console is not None:
+            alarm = await console.alarm
+            raise GuestAlarm(console.name, f"{alarm.name}: {alarm.line}", alarm.excerpt)
+
+    async def autopsy(self) -> Path | None:
+        """Write what can still be asked of the machine to `autopsy.txt`: state, and every CPU's registers.
+
+        Returns the file, or None when QEMU is gone. Raises nothing: it runs after a failure.
+        """
+        if not hasattr(self, "process") or self.process.exited.done() or not self._vcpus:
+            return None
+        path = self.evidence / "autopsy.txt"
+        parts: list[str] = []
+        try:
+            async with asyncio.timeout(AUTOPSY_PATIENCE):
+                parts.append(str(await self.qmp.execute("query-status")))
+                # Each is what a person would type next in QEMU's monitor.
+                for line in ("info registers -a", "info pic", "info chardev"):
+                    text = await self.qmp.execute("human-monitor-command", command_line=line)
+                    parts.append(f"(qemu) {line}\n{text}")
+        except (TimeoutError, QmpFailed) as error:
+            parts.append(f"QEMU no longer answers: {error or 'no answer in time'}")
+        path.write_text("\n\n".join(parts) + "\n")
+        return path

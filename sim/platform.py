@@ -1,0 +1,75 @@
+"""Platforms: simulated machines as data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from base.errors import UsageError
+from base.yamlmodel import Model, YamlError, load, suggest
+
+FOLDER = Path(__file__).parent / "platforms"
+
+
+class Consoles(Model):
+    """The guest's names of its terminals: `log` is the kernel's, `command` is the harness's."""
+
+    log: str
+    command: str
+
+
+class Firmware(Model):
+    """What choosing one firmware adds: options of the machine type, arguments of QEMU."""
+
+    machine: str = ""
+    args: tuple[str, ...] = ()
+
+
+class Platform(Model):
+    """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB."""
+
+    name: str
+    title: str
+    note: str = ""
+    machine: str
+    cpu: str
+    memory: Annotated[int, Field(gt=0)]
+    cpus: Annotated[int, Field(gt=0)] = 1
+    max_cpus: Annotated[int, Field(gt=0)]
+    args: tuple[str, ...] = ()
+    kernel_args: str = ""
+    consoles: Consoles
+    firmware: dict[str, Firmware] = Field(min_length=1)
+
+    @property
+    def default_firmware(self) -> str:
+        """The firmware that is used unless one is asked for: the first of the file."""
+        return next(iter(self.firmware))
+
+    def choose_firmware(self, name: str | None) -> str:
+        """Return `name` if the platform has that firmware, its default for None. Raises UsageError."""
+        chosen = name or self.default_firmware
+        if chosen not in self.firmware:
+            raise UsageError(f"platform {self.name} has no firmware '{chosen}'{suggest(chosen, list(self.firmware))}")
+        return chosen
+
+
+def load_platforms(folder: Path = FOLDER) -> dict[str, Platform]:
+    """Read all platforms of a folder, by name. Raises YamlError."""
+    platforms: dict[str, Platform] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        platform = load(path, Platform)
+        if platform.name != path.stem:
+            raise YamlError([f"{path}:1:1: name is '{platform.name}' but the file is called '{path.stem}'"])
+        platforms[platform.name] = platform
+    return platforms
+
+
+def find_platform(name: str, folder: Path = FOLDER) -> Platform:
+    """Return one platform by name. Raises UsageError for an unknown name, YamlError."""
+    platforms = load_platforms(folder)
+    if name not in platforms:
+        raise UsageError(f"no platform '{name}'{suggest(name, list(platforms))}")
+    return platforms[name]

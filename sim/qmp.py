@@ -1,0 +1,97 @@
+"""QMP by qemu.qmp, with a transcript and events that cannot be missed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qemu.qmp import EventListener, QMPClient, QMPError
+from qemu.qmp.qmp_client import ExecuteError
+
+from sim.errors import QmpFailed
+
+
+class Qmp:
+    """One QMP session over a connected socket. Everything said goes to `transcript` (JSON lines)."""
+
+    def __init__(self, name: str, transcript: Path, *, began: float) -> None:
+        self.name = name
+        self.events: list[dict[str, Any]] = []
+        self._client = QMPClient(name)
+        self._transcript = transcript.open("a")
+        self._began = began
+        self._news = asyncio.Condition()
+        self._listener = EventListener()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def connect(self, end: socket.socket) -> dict[str, Any]:
+        """Take the greeting and negotiate. Returns the greeting's `QMP` object. Raises QmpFailed."""
+        self._client.register_listener(self._listener)
+        try:
+            await self._client.connect(end)
+        except (QMPError, OSError) as error:
+            raise QmpFailed(f"QMP {self.name}: no session: {error}") from error
+        self._listening = asyncio.create_task(self._listen(), name=f"qmp-{self.name}")
+        greeting: dict[str, Any] = self._client.greeting._asdict() if self._client.greeting else {}
+        self._write({"greeting": greeting})
+        return dict(greeting.get("QMP", {}))
+
+    async def execute(self, command: str, **arguments: Any) -> Any:
+        """Run one command and return its `return` value. Keys with `_` are sent with `-`. Raises QmpFailed."""
+        sent = {key.replace("_", "-"): value for key, value in arguments.items()}
+        self._write({"execute": command, "arguments": sent})
+        try:
+            answer: Any = await self._client.execute(command, sent or None)
+        except ExecuteError as error:
+            self._write({"error": str(error)})
+            raise QmpFailed(f"QMP {self.name}: {command}: {error}", kind=error.error_class) from error
+        except (QMPError, OSError) as error:
+            self._write({"error": str(error)})
+            raise QmpFailed(f"QMP {self.name}: {command}: the session ended: {error}") from error
+        self._write({"return": answer})
+        return answer
+
+    async def event(
+        self, name: str, *, since: int = 0, where: Callable[[dict[str, Any]], bool] | None = None
+    ) -> dict[str, Any]:
+        """Wait for event `name`; those from number `since` of `events` on count, past ones included."""
+
+        def find() -> dict[str, Any] | None:
+            for event in self.events[since:]:
+                if event["event"] == name and (where is None or where(event)):
+                    return event
+            return None
+
+        async with self._news:
+            await self._news.wait_for(lambda: find() is not None)
+            found = find()
+        assert found is not None
+        return found
+
+    async def close(self) -> None:
+        """End the session; what QEMU had still to say is lost. Never raises for a peer that is gone."""
+        try:
+            await self._client.disconnect()
+        except (QMPError, OSError, EOFError) as error:
+            self._write({"note": f"the session had ended: {error}"})
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait({self._listening})
+        self._transcript.close()
+
+    async def _listen(self) -> None:
+        async for message in self._listener:
+            event = dict(message)
+            self._write(event)
+            async with self._news:
+                self.events.append(event)
+                self._news.notify_all()
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        self._transcript.write(json.dumps({"t": round(time.monotonic() - self._began, 4), **entry}) + "\n")
+        self._transcript.flush()
