@@ -27,6 +27,8 @@ WATCH_EVERY = 0.25
 # From the start of the process to QMP's greeting.
 GREETING = Budget(work=30, idle=30, wall=120)
 AUTOPSY_PATIENCE = 5.0
+# QEMU's own limit for one virtio-serial device (VIRTIO_SERIAL_MAX_PORTS is 511; its default is 31).
+MAX_PORTS = 31
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,16 @@ class MachineSpec:
         args += ["-action", "reboot=shutdown,shutdown=pause"]
         for name, number in fds.items():
             args += ["-chardev", f"socket,id={name},fd={number}"]
-        args += ["-mon", "chardev=qmp,mode=control", "-serial", "chardev:console", "-serial", "chardev:command"]
-        if self.ports:
-            args += ["-device", "virtio-serial-pci,id=ports,max_ports=31"]
-            for port in self.ports:
-                args += ["-device", f"virtserialport,bus=ports.0,chardev={port},name={port}"]
+        args += ["-mon", "chardev=qmp,mode=control", "-serial", "chardev:console"]
+        ports = [(name, name) for name in self.ports]
+        if command_port := self.platform.consoles.command_port:
+            ports.insert(0, (command_port, "command"))
+        else:
+            args += ["-serial", "chardev:command"]
+        if ports:
+            args += ["-device", f"virtio-serial-pci,id=ports,max_ports={MAX_PORTS}"]
+        for name, chardev in ports:
+            args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
         if self.kernel:
             args += ["-kernel", str(self.kernel), "-append", self.kernel_command_line]
         if self.initrd:

@@ -14,10 +14,19 @@ FOLDER = Path(__file__).parent / "platforms"
 
 
 class Consoles(Model):
-    """The guest's names of its terminals: `log` is the kernel's, `command` is the harness's."""
+    """The guest's devices below /dev: `log` is the kernel's terminal, `command` the harness's channel.
+
+    A command channel `virtio-ports/NAME` is a port of virtio-serial, any other the second serial line.
+    """
 
     log: str
     command: str
+
+    @property
+    def command_port(self) -> str | None:
+        """The name of the virtio-serial port that carries commands; None when a serial line does."""
+        folder, _, name = self.command.partition("/")
+        return name if folder == "virtio-ports" else None
 
 
 class Firmware(Model):
