@@ -1,0 +1,145 @@
+"""The matrix: features by (platform, hypervisor, kernel), each cell aggregated from the results behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from results.features import Feature, Features, load_features
+from results.model import SCHEMA, Status, Verdict
+from results.store import Stored
+
+# Said wherever a status is shown: green on QEMU is not green on hardware.
+SIMULATED = "simulated: real hypervisors on QEMU's machines, not on hardware"
+
+
+class Column(NamedTuple):
+    """One column of the matrix."""
+
+    platform: str
+    hypervisor: str
+    kernel: str
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """All results of one feature in one column."""
+
+    results: tuple[Stored, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Return what they say together."""
+        return aggregate(stored.result.status for stored in self.results)
+
+    @property
+    def remark(self) -> str:
+        """Return what a reader must know beside the status: "known", "unexpected", "1 of 2 ran"; or nothing."""
+        verdicts = {stored.result.verdict for stored in self.results}
+        remarks = []
+        if Verdict.XPASS in verdicts:
+            remarks.append("unexpected")
+        elif Verdict.XFAIL in verdicts:
+            remarks.append("known")
+        counted = [stored for stored in self.results if stored.result.status is not Status.NA]
+        ran = sum(stored.result.speaks for stored in counted)
+        if 0 < ran < len(counted):
+            remarks.append(f"{ran} of {len(counted)} ran")
+        return ", ".join(remarks)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The page: rows in the order of `features` (all of them, ran or not), columns sorted."""
+
+    reference: str
+    features: tuple[Feature, ...]
+    columns: tuple[Column, ...]
+    results: tuple[Stored, ...]
+
+    def cell(self, feature: str, column: Column) -> MatrixCell:
+        """Return the results of one feature in one column, perhaps none."""
+        return MatrixCell(
+            tuple(
+                stored
+                for stored in self.results
+                if stored.result.cell.feature == feature and column_of(stored) == column
+            )
+        )
+
+    def remarkable(self) -> list[Stored]:
+        """Return the results that need a word: what is not `yes`, and an unexpected pass; n/a says it all."""
+        return [
+            stored
+            for stored in self.results
+            if stored.result.status not in (Status.YES, Status.NA) or stored.result.verdict is Verdict.XPASS
+        ]
+
+    def runs(self) -> list[str]:
+        """Return the ids of the runs that the results are from, oldest first."""
+        return sorted({stored.result.run for stored in self.results})
+
+
+def column_of(stored: Stored) -> Column:
+    """Return the column that a result stands in."""
+    cell = stored.result.cell
+    return Column(cell.platform, cell.hypervisor, cell.kernel)
+
+
+def aggregate(statuses: Iterable[Status]) -> Status:
+    """Return the common status of several: what did not run has no vote; different opinions are `close`."""
+    found = set(statuses)
+    spoken = found - {Status.UNTESTED, Status.NA}
+    if not spoken:
+        return Status.NA if found == {Status.NA} else Status.UNTESTED
+    return spoken.pop() if len(spoken) == 1 else Status.CLOSE
+
+
+def build_matrix(results: Sequence[Stored], features: Features | None = None) -> Matrix:
+    """Arrange results as a matrix; features that no list knows get rows of their own at the end."""
+    known = features or load_features()
+    names = set(known.names())
+    others = sorted({stored.result.cell.feature for stored in results} - names)
+    rows = known.features + tuple(Feature(name=name, title=name.replace("-", " ")) for name in others)
+    order = {feature.name: number for number, feature in enumerate(rows)}
+    return Matrix(
+        reference=known.reference,
+        features=rows,
+        columns=tuple(sorted({column_of(stored) for stored in results})),
+        results=tuple(
+            sorted(
+                results,
+                key=lambda stored: (order[stored.result.cell.feature], column_of(stored), stored.result.cell.id),
+            )
+        ),
+    )
+
+
+def to_json(matrix: Matrix, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the matrix as plain data, one entry for each result. Paths are absolute, `elapsed` is in seconds."""
+    return {
+        "schema": SCHEMA,
+        "simulated": True,
+        "runs": matrix.runs(),
+        "features": [feature.model_dump(mode="json") for feature in matrix.features],
+        "cells": [_cell(stored) for stored in matrix.results],
+        "notes": list(notes),
+    }
+
+
+def _cell(stored: Stored) -> dict[str, Any]:
+    result = stored.result
+    return {
+        "id": result.cell.id,
+        **result.cell.model_dump(mode="json"),
+        "status": result.status.value,
+        "verdict": result.verdict.value,
+        "message": result.message,
+        "run": result.run,
+        "started": result.started.isoformat(),
+        "elapsed": result.elapsed,
+        "evidence": str(stored.evidence),
+        "directory": str(stored.directory),
+        "expectation": None if result.expectation is None else result.expectation.model_dump(mode="json"),
+    }
