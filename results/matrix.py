@@ -69,12 +69,8 @@ class Matrix:
         )
 
     def remarkable(self) -> list[Stored]:
-        """Return the results that need a word: what is not `yes`, and an unexpected pass; n/a says it all."""
-        return [
-            stored
-            for stored in self.results
-            if stored.result.status not in (Status.YES, Status.NA) or stored.result.verdict is Verdict.XPASS
-        ]
+        """Return the results that need a word: all but plain `yes`, `n/a` and cells left out by the plan."""
+        return [stored for stored in self.results if stored.result.verdict not in (Verdict.PASS, Verdict.SKIP)]
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that the results are from, oldest first."""

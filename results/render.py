@@ -42,13 +42,9 @@ def print_table(matrix: Matrix, console: Console, notes: Sequence[str] = ()) -> 
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for stored in matrix.remarkable():
         result = stored.result
-        style = STYLES[result.status]
-        console.print(
-            f"\n[{style}]{result.status}[/] {escape(result.cell.id)} ({result.verdict}): {escape(one_line(result.message))}"
-            f"\n    {escape(str(stored.evidence))}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        head = f"[{STYLES[result.status]}]{result.status}[/] {escape(result.cell.id)} ({result.verdict})"
+        text = f"\n{head}: {escape(one_line(result.message))}\n    {escape(str(stored.evidence))}"
+        console.print(text, highlight=False, soft_wrap=True)
     for note in notes:
         console.print(f"\nnote: {one_line(note)}", markup=False, highlight=False, soft_wrap=True)
 
