@@ -1,0 +1,41 @@
+"""Recipes -> content-addressed artifacts: fetch, build, cache, provenance."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from images.api import cached, ensure
+    from images.catalogue import Catalogue, load_catalogue
+    from images.sc1 import rewrite_sc1
+    from images.store import Artifact, Origin, Provenance
+    from images.tree import tree_command
+
+__all__ = [
+    "Artifact",
+    "Catalogue",
+    "Origin",
+    "Provenance",
+    "cached",
+    "ensure",
+    "load_catalogue",
+    "rewrite_sc1",
+    "tree_command",
+]
+
+_HOMES = {
+    "api": ("cached", "ensure"),
+    "catalogue": ("Catalogue", "load_catalogue"),
+    "sc1": ("rewrite_sc1",),
+    "store": ("Artifact", "Origin", "Provenance"),
+    "tree": ("tree_command",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: `testbed --help` imports this package, and pydantic alone takes longer than it may.
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"images.{module}"), name)
+    raise AttributeError(f"module 'images' has no attribute '{name}'")
