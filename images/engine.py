@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import json
 import os
@@ -10,6 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from filelock import Timeout
@@ -44,7 +44,6 @@ class Engine:
         self._report = report
         self._jobs = jobs or len(os.sched_getaffinity(0))
         self._processes = Processes()
-        self._given = archive
         self._apt: Archive | None = archive
         self._guard = threading.Lock()
         self._timings = self._store.root / "timings.json"
@@ -57,15 +56,16 @@ class Engine:
         """
         wanted = list(dict.fromkeys(names))
         found, missing = self._plan.missing(wanted)
+        for artifact in found.values():
+            self._store.use(artifact)
         if missing:
+            self._store.sweep()
             self._check_host(missing)
             # Resolving can change digests, and then what is missing; versions settle after one round.
             self._plan.resolve(missing, self._archive(), self._report)
             found, missing = self._plan.missing(wanted)
         if missing:
             found |= self._build_all(missing)
-        for name in wanted:
-            self._store.use(found[name])
         return {name: found[name] for name in wanted}
 
     def _check_host(self, missing: list[str]) -> None:
@@ -81,7 +81,7 @@ class Engine:
 
     def _archive(self) -> Archive:
         if self._apt is None:
-            log = self._store.folder("logs") / "apt.log"
+            log = self._store.folder("logs") / f"apt-{os.getpid()}.log"
             self._apt = AptArchive(self._store.folder("apt"), find_mirror(), self._processes, log)
         return self._apt
 
@@ -91,15 +91,18 @@ class Engine:
         weight = self._weights(names)
         # Two at a time already keep two cores busy through the single-threaded parts (configure, link, unpack).
         limit = max(2, self._jobs // 2)
-        running: dict[concurrent.futures.Future[Artifact], str] = {}
-        with concurrent.futures.ThreadPoolExecutor(limit, thread_name_prefix="image") as pool:
+        running: dict[Future[Artifact], str] = {}
+        with ThreadPoolExecutor(limit, thread_name_prefix="image") as pool:
             try:
                 while waiting or running:
                     ready = sorted((n for n, needs in waiting.items() if not needs), key=lambda n: -weight[n])
                     for name in ready[: limit - len(running)]:
                         del waiting[name]
                         running[pool.submit(self._build_one, name)] = name
-                    ended, _ = concurrent.futures.wait(running, return_when="FIRST_COMPLETED")
+                    ended, _ = wait(running, return_when="FIRST_COMPLETED")
+                    if any(future.exception() for future in ended):
+                        self._processes.cancel()
+                        raise _first_error(wait(running).done)
                     for future in ended:
                         name = running.pop(future)
                         done[name] = future.result()
@@ -150,7 +153,6 @@ class Engine:
         except BaseException as error:
             detail = error.message.partition("\n")[0] if isinstance(error, TestbedError) else str(error)
             self._report(Event(task, "failed", detail, expected, time.monotonic() - start))
-            self._processes.cancel()
             raise
         elapsed = time.monotonic() - start
         self._remember(name, elapsed)
@@ -240,8 +242,7 @@ class Engine:
 
     def _download(self, pins: list[Pin], folder: Path) -> None:
         # The cache's own folder, so that a download cut short never has the name of a whole one.
-        temporary = self._store.folder("build") / f".download-{os.getpid()}-{threading.get_ident()}"
-        temporary.mkdir(exist_ok=True)
+        temporary = self._store.temporary()
         try:
             self._archive().fetch(pins, temporary)
             for pin in pins:
@@ -255,6 +256,12 @@ class Engine:
             timings[name] = round(elapsed, 1)
             with contextlib.suppress(OSError):
                 atomic_write(self._timings, json.dumps(timings, indent=1, sort_keys=True))
+
+
+def _first_error(futures: Iterable[Future[Artifact]]) -> BaseException:
+    """Return the error that began it all: the others were only stopped because of it."""
+    errors = [error for future in futures if (error := future.exception())]
+    return next((error for error in errors if not isinstance(error, Cancelled)), errors[0])
 
 
 def _good(folder: Path, pin: Pin) -> bool:

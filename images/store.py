@@ -8,13 +8,14 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from base.files import atomic_write, sha256_bytes, sha256_file
 from base.paths import cache_root
@@ -23,6 +24,7 @@ from images.errors import ArtifactError
 MANIFEST = "manifest.json"
 SCHEMA = 1
 SHORT = 12
+_OURS = ".of-"
 
 
 @dataclass(frozen=True)
@@ -135,9 +137,29 @@ class Store:
         """Remove a folder of the cache: renamed first, so that a half-removed one is never taken for whole."""
         if not path.exists():
             return
-        doomed = self.folder("build") / f".doomed-{path.name}-{os.getpid()}-{time.monotonic_ns()}"
-        path.rename(doomed)
+        doomed = self.temporary()
+        path.rename(doomed / path.name)
         remove_tree(doomed)
+
+    def temporary(self) -> Path:
+        """Return a new folder for this process alone, on the cache's file system. Raises OSError."""
+        return Path(tempfile.mkdtemp(dir=self.folder("build"), prefix=f"{_OURS}{os.getpid()}-"))
+
+    def sweep(self) -> list[Path]:
+        """Remove what interrupted runs left in the build folder, nothing of runs that live; return what went."""
+        gone = []
+        for path in sorted(self.folder("build").iterdir()):
+            if path.name.startswith(_OURS):
+                pid = path.name.removeprefix(_OURS).partition("-")[0]
+                if not Path(f"/proc/{pid}").exists():
+                    remove_tree(path)
+                    gone.append(path)
+                continue
+            lock = self.lock(path.name)
+            with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+                remove_tree(path)
+                gone.append(path)
+        return gone
 
     def artifacts(self) -> Iterator[tuple[Path, dict[str, Any] | None]]:
         """Yield every artifact's folder and its manifest (None: it cannot be read)."""
