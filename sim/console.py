@@ -88,7 +88,7 @@ class Console:
         self.alarm: asyncio.Future[Alarm] = asyncio.get_running_loop().create_future()
         self._end = end
         self._began = began
-        self._alarms = alarms
+        self.alarms = alarms
         self._log = self.log_path.open("ab")
         self._timeline = (folder / f"{name}.timeline.jsonl").open("a")
         self._buffer = bytearray()
@@ -97,7 +97,7 @@ class Console:
         self._consumed = 0  # absolute offset behind the last match handed out
         self._waiters: list[_Waiter] = []
         self._alarm_at: tuple[int, str, str] | None = None
-        self._closed = False
+        self.closed = asyncio.Event()
         self._taps: list[Callable[[bytes], None]] = []
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -131,7 +131,7 @@ class Console:
 
     def send(self, data: bytes | str) -> None:
         """Type `data`. Raises ConsoleClosed when nobody is there to read it."""
-        if self._closed or self._writer is None or self._writer.is_closing():
+        if self.closed.is_set() or self._writer is None or self._writer.is_closing():
             raise ConsoleClosed(f"console {self.name} is closed", where=str(self.log_path))
         self._writer.write(data.encode() if isinstance(data, str) else data)
 
@@ -148,15 +148,15 @@ class Console:
     async def expect(self, pattern: str | bytes | re.Pattern[bytes]) -> Found:
         """Wait for the first match in what has come since the last match handed out.
 
-        A match may span at most 4 KiB. Raises ConsoleClosed when the console ends first, ConsoleOverflow past 64 MiB. Has no deadline of
-        its own: the machine's `wait` puts one around it.
+        A match may span at most 4 KiB. Has no deadline of its own: the machine's `wait` puts one around it.
+        Raises ConsoleClosed when the console ends first, ConsoleOverflow past 64 MiB.
         """
         compiled = re.compile(pattern.encode() if isinstance(pattern, str) else pattern)
         start = max(self._consumed, self._base)
         waiter = _Waiter(compiled, start, start, asyncio.get_running_loop().create_future())
         self._scan(waiter)
         if not waiter.future.done():
-            if self._closed:
+            if self.closed.is_set():
                 raise ConsoleClosed(f"console {self.name} is closed", where=str(self.log_path))
             self._waiters.append(waiter)
         try:
@@ -201,7 +201,7 @@ class Console:
             offset += len(line)
         self._timeline.write("".join(stamps))
         self._timeline.flush()
-        if self._alarms and self._alarm_at is None:
+        if self.alarms and self._alarm_at is None:
             self._look_for_alarm(block)
         self._line = self._base + end
 
@@ -217,7 +217,7 @@ class Console:
 
     async def _settle(self) -> None:
         began = time.monotonic()
-        while not self._closed:
+        while not self.closed.is_set():
             quiet = time.monotonic() - self.last_output
             if quiet >= SETTLE_QUIET or time.monotonic() - began >= SETTLE_MOST:
                 break
@@ -262,7 +262,7 @@ class Console:
             self._base = keep_from
 
     def _hang_up(self) -> None:
-        self._closed = True
+        self.closed.set()
         self._raise_alarm()
         for waiter in self._waiters:
             if not waiter.future.done():

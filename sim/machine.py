@@ -162,6 +162,11 @@ class Machine:
             end.close()
         self._ports.clear()
 
+    @property
+    def consoles(self) -> tuple[Console, ...]:
+        """All consoles that are read, command channels included."""
+        return tuple(self._consoles)
+
     def port(self, name: str) -> socket.socket:
         """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""
         return self._ports[name].dup()

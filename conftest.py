@@ -1,0 +1,3 @@
+"""Lets pytest collect the scenarios."""
+
+pytest_plugins = ["harness.pytest_plugin"]

@@ -1,0 +1,1 @@
+"""Scenarios become cells, cells become runs: model, steps, hypervisors, toolstacks, command line."""

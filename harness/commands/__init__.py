@@ -1,0 +1,1 @@
+"""The commands of `./testbed`, one module each with `main(argv) -> exit code`."""

@@ -1,0 +1,147 @@
+"""`testbed boot`: a person's console on a simulated machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from base.errors import EXIT_OK, InfraError, UsageError
+from base.yamlmodel import suggest
+from harness.cell import Cell
+from harness.display import Display
+from harness.hypervisor import load_hypervisors
+from harness.plan import Choice, PlannedCell, make_spec, plan
+from harness.resolve import resolve
+from harness.runspec import OwnFile, RunSpec
+from harness.scenario import Scenario
+from harness.toolstacks import DomainConfig
+from results.journal import Journal
+from sim.console import Console
+from sim.platform import find_platform
+from sim.qemu import Exit
+from sim.terminal import join, raw_terminal
+
+DOMU = "u1"
+# What a person's boot may take before we say that it hangs (s of a calm host).
+DOM0_WITHIN = 120.0
+DOMU_WITHIN = 120.0
+LEAVE_HINT = "leave with Ctrl-]"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `testbed boot`."""
+    made = argparse.ArgumentParser(
+        prog="testbed boot",
+        description="Switch a simulated machine on and join this terminal to its console. Leave with Ctrl-].",
+        epilog="examples:  ./testbed boot g5\n"
+        "           ./testbed boot pseries-970 --domu        straight into a guest's console\n"
+        "           ./testbed boot g5 --kernel ./vmlinux     your own kernel",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("platform", help="see `./testbed list platforms`")
+    made.add_argument("-H", "--hypervisor", help="default: the first one of the platform")
+    made.add_argument("-k", "--kernel", default="fixed", help="kernel column, or your own vmlinux (default: fixed)")
+    made.add_argument("--initrd", type=Path, help="your own initramfs (then nothing is known of what is in it)")
+    made.add_argument("--append", default="", help="more arguments for the kernel")
+    made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
+    made.add_argument("--domu", action="store_true", help="create a domU and join its console")
+    made.add_argument("--gdb", action="store_true", help="wait for a debugger before the first instruction")
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    """Boot a machine for a person; returns 0 when they left or switched it off. Raises UsageError, InfraError."""
+    options = parser().parse_args(argv)
+    find_platform(options.platform)
+    choice = Choice(options.platform, options.hypervisor, options.kernel, options.firmware, options.append)
+    choice.check()
+    if options.initrd is not None and not options.initrd.is_file():
+        raise UsageError(f"no initramfs {options.initrd}", hint="check the path")
+    if options.initrd is not None and options.domu:
+        raise UsageError("--domu needs the test bed's own initramfs", hint="leave out --initrd or --domu")
+    scenario = Scenario(name="boot", feature="boot", summary="", domus=(DOMU,) if options.domu else (), steps=())
+    cell = _choose(plan([scenario], choice), options)
+    with Display("boot") as display:
+        spec = make_spec(cell, "boot", display.report)
+    if options.initrd is not None:
+        spec = _with_initrd(spec, options.initrd)
+    with tempfile.TemporaryDirectory(prefix="testbed-boot-") as folder, raw_terminal():
+        return asyncio.run(_boot(spec, Path(folder), options))
+
+
+def _choose(cells: Sequence[PlannedCell], options: argparse.Namespace) -> PlannedCell:
+    if not cells:
+        known = list(load_hypervisors())
+        raise UsageError(
+            f"{options.hypervisor or 'no hypervisor'} does not run on {options.platform}"
+            f"{suggest(options.hypervisor or '', known)}"
+        )
+    return cells[0]
+
+
+def _with_initrd(spec: RunSpec, initrd: Path) -> RunSpec:
+    from base.files import sha256_file  # noqa: PLC0415  (lazy: rarely asked for)
+
+    own = OwnFile(path=initrd.absolute(), sha256=sha256_file(initrd))
+    return spec.model_copy(update={"initrd": own})
+
+
+async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int:
+    resolved = resolve(spec)
+    with Journal(folder) as journal:
+        async with AsyncExitStack() as stack:
+            cell = Cell(
+                spec,
+                folder,
+                journal,
+                stack,
+                fact=journal.fact,
+                qemu=resolved.qemu,
+                kernel=resolved.kernel,
+                initrd=resolved.initrd,
+                args=("-gdb", "tcp:127.0.0.1:1234", "-S") if options.gdb else (),
+            )
+            _say(f"{spec.platform.title}; {LEAVE_HINT}")
+            if options.gdb:
+                _say(f"waiting for a debugger: gdb {resolved.kernel} -ex 'target remote 127.0.0.1:1234'")
+            machine = await cell.start_machine()
+            if options.domu:
+                await _to_domu(cell)
+            else:
+                await _meet(machine.console, machine.process.exited)
+    return EXIT_OK
+
+
+async def _to_domu(cell: Cell) -> None:
+    """Create a domU, telling how far it is, and join its console."""
+    machine = cell.machine
+    _say("dom0 boots ...")
+    await cell.wait("dom0 opens its command channel", machine.command.hello(), DOM0_WITHIN)
+    await cell.wait("dom0 answers", machine.command.challenge(), DOM0_WITHIN)
+    _say(f"dom0 is ready with {cell.hypervisor.title}; domU {DOMU} boots ...")
+    config = DomainConfig(name=DOMU, memory=cell.hypervisor.domu.memory)
+    domain = await cell.wait(f"{DOMU} is created", cell.toolstack.create(cell, config), DOMU_WITHIN)
+    cell.domains[DOMU] = domain
+    await _meet(domain.console, machine.process.exited)
+    if domain.ended.done():
+        _say(f"{DOMU} ended: {domain.ended.result()}")
+
+
+async def _meet(console: Console, exited: asyncio.Task[Exit]) -> None:
+    """Join the console until the person leaves or QEMU ends; a QEMU that failed is an error."""
+    joined = asyncio.create_task(join(console))
+    await asyncio.wait({joined, exited}, return_when=asyncio.FIRST_COMPLETED)
+    joined.cancel()
+    await asyncio.wait({joined})
+    if exited.done() and exited.result().ending != "ended":
+        raise InfraError(str(exited.result().error()))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"\x1b[1m[testbed]\x1b[0m {text}\r\n")
+    sys.stdout.flush()

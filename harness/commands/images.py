@@ -1,0 +1,15 @@
+"""`testbed images`: the image cache at the command line, with the same display as everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from images.cli import main as images_main
+
+from harness.display import Display
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run an images command; returns its exit code."""
+    with Display("images") as display:
+        return images_main(list(argv), display.report)

@@ -1,0 +1,64 @@
+"""`testbed list`: what there is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from base.errors import EXIT_OK
+
+KINDS = ("platforms", "hypervisors", "scenarios", "cells", "verbs")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print one kind of thing, a line each; returns 0."""
+    parser = argparse.ArgumentParser(prog="testbed list", description="List what there is, one line each.")
+    parser.add_argument("kind", nargs="?", choices=KINDS, default="cells", help="default: %(default)s")
+    kind = parser.parse_args(argv).kind
+    rows = {
+        "platforms": _platforms,
+        "hypervisors": _hypervisors,
+        "scenarios": _scenarios,
+        "cells": _cells,
+        "verbs": _verbs,
+    }[kind]()
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        print(f"{name:{width}}  {text}".rstrip())
+    return EXIT_OK
+
+
+def _platforms() -> list[tuple[str, str]]:
+    from sim.platform import load_platforms  # noqa: PLC0415  (lazy: each kind needs its own)
+
+    return [(name, f"{p.title}; firmware: {', '.join(p.firmware)}") for name, p in load_platforms().items()]
+
+
+def _hypervisors() -> list[tuple[str, str]]:
+    from harness.hypervisor import load_hypervisors  # noqa: PLC0415
+
+    return [
+        (f"{name}/{column}", f"{hypervisor.title}; {text.title}; on {', '.join(hypervisor.platforms)}")
+        for name, hypervisor in load_hypervisors().items()
+        for column, text in hypervisor.kernels.items()
+    ]
+
+
+def _scenarios() -> list[tuple[str, str]]:
+    from harness.scenario import load_scenarios  # noqa: PLC0415
+
+    return [(name, scenario.summary) for name, scenario in load_scenarios().items()]
+
+
+def _cells() -> list[tuple[str, str]]:
+    from harness.plan import Choice, plan  # noqa: PLC0415
+    from harness.scenario import load_scenarios  # noqa: PLC0415
+
+    cells = plan(load_scenarios().values(), Choice())
+    return [(cell.id().id, f"{cell.scenario.feature} on {cell.platform.title}") for cell in cells]
+
+
+def _verbs() -> list[tuple[str, str]]:
+    from harness.verbs import verbs  # noqa: PLC0415
+
+    return [(name, verb.summary) for name, verb in sorted(verbs().items())]

@@ -1,0 +1,137 @@
+"""Programs the host must have: read from `packages.txt`, installed by apt if they are missing.
+
+Runs before any environment exists: standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from base.errors import InfraError
+
+Say = Callable[[str], None]
+# Debian's python3 comes without it; the module cannot be told from the command `python3`.
+VENV = ("python3 -m venv", "python3-venv", "makes the test bed's own Python environment")
+LOCK_WAIT = 600  # seconds that apt waits for another apt to finish
+
+
+class Tool(NamedTuple):
+    """A program, the Debian package it comes in, and what it is for."""
+
+    command: str
+    package: str
+    reason: str
+
+    def present(self) -> bool:
+        """Return whether the program can be started here."""
+        if self.package == VENV[1]:
+            return importlib.util.find_spec("ensurepip") is not None
+        return shutil.which(self.command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") is not None
+
+
+def read_packages(path: Path) -> list[Tool]:
+    """Read `packages.txt`: `command package reason` on each line. Raises InfraError for a line that is not so."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InfraError(f"cannot read {path}: {error.strerror}", hint="is the checkout whole? `git status`") from error
+    tools: list[Tool] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        content = line.partition("#")[0].strip()
+        if not content:
+            continue
+        words = content.split(None, 2)
+        if len(words) != 3:
+            raise InfraError("a line is: command package reason", where=f"{path}:{number}")
+        tools.append(Tool(*words))
+    return tools
+
+
+def needed(checkout: str | Path) -> list[Tool]:
+    """Return all programs that this checkout needs, Python's venv module first. Raises InfraError."""
+    return [Tool(*VENV), *read_packages(Path(checkout) / "packages.txt")]
+
+
+def install_command(packages: Sequence[str]) -> list[str] | None:
+    """Return the apt-get command for `packages`, through sudo if need be; None if this user cannot install."""
+    if shutil.which("apt-get") is None:
+        return None
+    options = ["-y", "--no-install-recommends", "-o", f"DPkg::Lock::Timeout={LOCK_WAIT}"]
+    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *options, *packages]
+    if os.geteuid() == 0:
+        return command
+    return ["sudo", *command] if shutil.which("sudo") else None
+
+
+def ensure(checkout: str | Path, *, install: bool, say: Say, tools: Sequence[Tool] | None = None) -> None:
+    """Install the packages of the programs that are missing (default: of all that are needed).
+
+    Raises InfraError if one is missing and must not, or cannot, be installed.
+    """
+    missing = [tool for tool in (needed(checkout) if tools is None else tools) if not tool.present()]
+    if not missing:
+        return
+    packages = sorted({tool.package for tool in missing})
+    say("these programs are missing:")
+    for tool in missing:
+        say(f"  {tool.command:<28}{tool.package:<32}{tool.reason}")
+    by_hand = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
+    if not install:
+        raise InfraError("Debian packages are missing, and --no-install forbids installing them", hint=by_hand)
+    command = install_command(packages)
+    if command is None:
+        why = "neither root nor sudo" if shutil.which("apt-get") else "no apt-get: this is not Debian"
+        raise InfraError(f"cannot install Debian packages here ({why})", hint=f"as root: {by_hand}")
+    say(f"installing {len(packages)} Debian packages (a minute or two)...")
+    update = [*command[: command.index("apt-get") + 1], "update", *command[-len(packages) - 2 : -len(packages)]]
+    log = log_file("apt.log")
+    with log.open("wb") as stream:
+        if _run(update, stream) != 0:
+            say(f"  apt-get update failed (see {log}); trying with the lists that are here")
+        code = _run(command, stream)
+    still = [tool.command for tool in missing if not tool.present()]
+    if code != 0 or still:
+        what = f"apt-get ended with exit code {code}" if code else f"still missing: {', '.join(still)}"
+        raise InfraError(
+            f"could not install the Debian packages: {what}\n{tail(log)}",
+            where=str(log),
+            hint=f"mend what the lines above say, then try again; or as root: {by_hand}",
+        )
+
+
+def cache_root() -> Path:
+    """Return the same folder as `base.paths.cache_root`, without platformdirs, which is not there yet."""
+    if named := os.environ.get("TESTBED_CACHE"):
+        return Path(named).expanduser().absolute()
+    xdg = os.environ.get("XDG_CACHE_HOME", "").strip()
+    return (Path(xdg) if xdg else Path("~/.cache").expanduser()) / "ppc-testbed"
+
+
+def log_file(name: str) -> Path:
+    """Return the path of a log in the cache, in a folder that exists. Raises InfraError."""
+    folder = cache_root() / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InfraError(
+            f"cannot write to {folder}: {error.strerror}", hint="set TESTBED_CACHE to a folder of yours"
+        ) from error
+    return folder / name
+
+
+def tail(path: Path, lines: int = 12) -> str:
+    """Return the last lines of a log, set in for display."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:])
+
+
+def _run(command: Sequence[str], stream: object) -> int:
+    os.write(stream.fileno(), f"$ {shlex.join(command)}\n".encode())  # type: ignore[attr-defined]
+    return subprocess.run(command, stdout=stream, stderr=stream, check=False).returncode  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,96 @@
+"""Hypervisors as data, and the one question that each must answer for itself: is it there?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from base.errors import UsageError
+from base.yamlmodel import Model, YamlError, load, suggest
+from sim.platform import Consoles
+
+FOLDER = Path(__file__).parent / "hypervisors"
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Column(Model):
+    """One kernel of a hypervisor: a column of the matrix. The rest are names of images.
+
+    `domu_kernel` is the image that `initrd` carries as the domU's kernel.
+    """
+
+    title: str
+    kernel: str
+    initrd: str
+    domu_kernel: str
+
+
+class DomuMachine(Model):
+    """How the toolstack makes a domU. Paths are dom0's; memory is in MiB."""
+
+    program: str
+    firmware_folder: str
+    machine: str
+    cpu: str
+    kernel: str
+    initrd: str
+    consoles: Consoles
+    memory: Positive
+    memory_quantum: Positive
+    max_memory: Positive
+
+    @field_validator("machine")
+    @classmethod
+    def _one_word(cls, value: str) -> str:
+        return "".join(value.split())
+
+
+class Hypervisor(Model):
+    """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image."""
+
+    name: str
+    title: str
+    toolstack: str
+    platforms: tuple[str, ...] = Field(min_length=1)
+    qemu: str
+    kernels: dict[str, Column] = Field(min_length=1)
+    domu: DomuMachine
+
+    @model_validator(mode="after")
+    def _no_reserved_column(self) -> Hypervisor:
+        if OWN in self.kernels:
+            raise ValueError(f"the kernel name '{OWN}' is kept for the user's file")
+        return self
+
+    def column(self, name: str) -> Column:
+        """Return a kernel's column; the user's own kernel takes the place of the last one's. Raises UsageError."""
+        if name == OWN:
+            return self.kernels[list(self.kernels)[-1]]
+        if name not in self.kernels:
+            raise UsageError(f"{self.name} has no kernel '{name}'{suggest(name, [*self.kernels, OWN])}")
+        return self.kernels[name]
+
+
+OWN = "own"
+
+
+def load_hypervisors(folder: Path = FOLDER) -> dict[str, Hypervisor]:
+    """Read all hypervisors of a folder, by name. Raises YamlError."""
+    found: dict[str, Hypervisor] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        hypervisor = load(path, Hypervisor)
+        if hypervisor.name != path.stem:
+            raise YamlError([f"{path}:1:1: name is '{hypervisor.name}' but the file is called '{path.stem}'"])
+        found[hypervisor.name] = hypervisor
+    return found
+
+
+def find_hypervisor(name: str) -> Hypervisor:
+    """Return one hypervisor by name. Raises UsageError for an unknown name, YamlError."""
+    known = load_hypervisors()
+    if name not in known:
+        raise UsageError(f"no hypervisor '{name}'{suggest(name, list(known))}")
+    return known[name]

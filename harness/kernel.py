@@ -1,0 +1,64 @@
+"""Which kernel is this? Asked of the file that was built and of the machine that booted."""
+
+from __future__ import annotations
+
+import re
+import struct
+from pathlib import Path
+
+from base.errors import UsageError
+from base.yamlmodel import Model
+
+NT_GNU_BUILD_ID = 3
+_BANNER = re.compile(rb"Linux version (\S+) \(")
+
+
+class KernelIdentity(Model):
+    """A kernel's release (`uname -r`) and its GNU build id in hexadecimal digits ("" if it has none)."""
+
+    release: str
+    build_id: str
+
+
+def identify(path: Path) -> KernelIdentity:
+    """Read the identity of a PowerPC 64-bit kernel from its ELF file (`vmlinux`).
+
+    Raises UsageError when the file is missing, no ELF file, of another machine, or no Linux kernel.
+    """
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: `--help` stays quick)
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+
+    hint = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
+    try:
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            if elf.get_machine_arch() != "64-bit PowerPC":
+                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=hint)
+            notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
+            order = "<" if elf.little_endian else ">"
+    except OSError as error:
+        raise UsageError(f"cannot read the kernel {path}: {error.strerror}", hint="check the path") from error
+    except ELFError as error:
+        raise UsageError(f"{path} is not an ELF file: {error}", hint=hint) from error
+    banner = _BANNER.search(path.read_bytes())
+    if banner is None:
+        raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
+    build_ids = [found for data in notes if (found := build_id(data, order))]
+    return KernelIdentity(release=banner[1].decode(), build_id=build_ids[0] if build_ids else "")
+
+
+def build_id(notes: bytes, order: str = ">") -> str:
+    """Return the GNU build id in a block of ELF notes as hexadecimal digits, "" if there is none.
+
+    `order` is the byte order as in struct. A note is three words (length of name, of content, type), name and
+    content, each padded to four bytes (ELF specification, Note Section).
+    """
+    offset = 0
+    while offset + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from(f"{order}III", notes, offset)
+        name_at = offset + 12
+        content_at = name_at + (name_size + 3) // 4 * 4
+        if kind == NT_GNU_BUILD_ID and notes[name_at : name_at + name_size] == b"GNU\0":
+            return notes[content_at : content_at + size].hex()
+        offset = content_at + (size + 3) // 4 * 4
+    return ""

@@ -1,0 +1,209 @@
+"""Scenarios x platforms x hypervisors x kernels: which cells there are, and the run-spec of each."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from base.errors import InfraError, UsageError
+from base.files import sha256_file
+from base.progress import Report, silent
+from base.yamlmodel import suggest
+from harness.hypervisor import OWN, Hypervisor, find_hypervisor, load_hypervisors
+from harness.kernel import identify
+from harness.resolve import KERNEL
+from harness.runspec import ImageRef, OwnFile, RunSpec
+from harness.scenario import Scenario
+from results.model import CellId
+from sim.platform import Platform, find_platform
+
+if TYPE_CHECKING:
+    from images import Artifact
+
+
+QEMU_PACKAGE = "qemu-system-ppc"
+# Debian's versions: [epoch:]upstream[+repack][-revision].
+_UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user asks for; None means all there are.
+
+    `kernel` is the name of a column, or the path of a kernel of the user's own.
+    """
+
+    platform: str | None = None
+    hypervisor: str | None = None
+    kernel: str | None = None
+    firmware: str | None = None
+    append: str = ""
+
+    @property
+    def own_kernel(self) -> Path | None:
+        """The user's kernel file, if `kernel` is not the name of a column."""
+        if self.kernel is None or self.kernel in all_columns():
+            return None
+        return Path(self.kernel).absolute()
+
+    def check(self) -> None:
+        """Raise UsageError for a name that does not exist, or a kernel file that is none."""
+        if self.platform:
+            platform = find_platform(self.platform)
+            platform.choose_firmware(self.firmware)
+        if self.hypervisor:
+            find_hypervisor(self.hypervisor)
+        if (own := self.own_kernel) is None:
+            return
+        if not own.exists() and "/" not in str(self.kernel):
+            columns = all_columns()
+            raise UsageError(f"no kernel '{self.kernel}'{suggest(str(self.kernel), columns)}, or name a file")
+        identify(own)
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell before its images are known."""
+
+    scenario: Scenario
+    platform: Platform
+    hypervisor: Hypervisor
+    kernel: str
+    firmware: str
+    choice: Choice
+
+    @property
+    def name(self) -> str:
+        """A short name that is unique within the scenario: `g5-kvm-pr-fixed`."""
+        firmware = "" if self.firmware == self.platform.default_firmware else f"-{self.firmware}"
+        return f"{self.platform.name}-{self.hypervisor.name}-{self.kernel}{firmware}"
+
+    def id(self, qemu: str = "") -> CellId:
+        """Return the cell's identity; `qemu` is the outer QEMU's version."""
+        axes = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}
+        return CellId(
+            feature=self.scenario.feature,
+            scenario=self.scenario.name,
+            platform=self.platform.name,
+            hypervisor=self.hypervisor.name,
+            kernel=self.kernel,
+            qemu=qemu,
+            firmware=self.firmware,
+            axes=axes,
+        )
+
+    @property
+    def images(self) -> list[str]:
+        """The names of the images that the cell needs."""
+        column = self.hypervisor.column(self.kernel)
+        needed = [self.hypervisor.qemu, column.initrd, column.domu_kernel]
+        return needed if self.kernel == OWN else [*needed, column.kernel]
+
+
+def all_columns() -> list[str]:
+    """Return the names of all kernels of all hypervisors."""
+    return sorted({name for hypervisor in load_hypervisors().values() for name in hypervisor.kernels})
+
+
+def plan(scenarios: Iterable[Scenario], choice: Choice) -> list[PlannedCell]:
+    """Return all cells that the scenarios and the choice allow, in the order of scenario, platform, kernel.
+
+    Raises UsageError for a scenario that names what does not exist, YamlError.
+    """
+    return [cell for scenario in scenarios for cell in _cells(scenario, choice)]
+
+
+def _cells(scenario: Scenario, choice: Choice) -> list[PlannedCell]:
+    hypervisors = load_hypervisors()
+    for name in scenario.hypervisors or ():
+        if name not in hypervisors:
+            raise UsageError(f"scenario {scenario.name}: no hypervisor '{name}'{suggest(name, list(hypervisors))}")
+    found: list[PlannedCell] = []
+    for hypervisor in hypervisors.values():
+        if not _wanted(hypervisor.name, scenario.hypervisors, choice.hypervisor):
+            continue
+        for name in hypervisor.platforms:
+            if not _wanted(name, scenario.platforms, choice.platform):
+                continue
+            platform = find_platform(name)
+            # An axis that a platform does not have leaves it out, unless the platform was asked for.
+            if choice.firmware and choice.firmware not in platform.firmware and not choice.platform:
+                continue
+            firmware = platform.choose_firmware(choice.firmware)
+            found += [
+                PlannedCell(scenario, platform, hypervisor, kernel, firmware, choice)
+                for kernel in _kernels(hypervisor, choice)
+            ]
+    return found
+
+
+def _wanted(name: str, limited: Sequence[str] | None, asked: str | None) -> bool:
+    return (limited is None or name in limited) and asked in (None, name)
+
+
+def _kernels(hypervisor: Hypervisor, choice: Choice) -> list[str]:
+    if choice.kernel is None:
+        return list(hypervisor.kernels)
+    if choice.own_kernel is not None:
+        return [OWN]
+    return [choice.kernel] if choice.kernel in hypervisor.kernels else []
+
+
+def host_factor() -> float:
+    """Return by how much this host is slower than the one on which deadlines were set.
+
+    `TESTBED_FACTOR` sets it. Raises UsageError when that is no positive number.
+    """
+    text = os.environ.get("TESTBED_FACTOR", "1")
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if factor <= 0:
+        raise UsageError(f"TESTBED_FACTOR is '{text}', not a positive number", hint="2 doubles all deadlines")
+    return factor
+
+
+def qemu_version(artifact: Artifact) -> str:
+    """Return the upstream version of the outer QEMU in an image, from its package's. Raises InfraError."""
+    for origin in artifact.provenance.inputs:
+        if origin.name == QEMU_PACKAGE and (found := _UPSTREAM.match(origin.version)):
+            return found[1]
+    raise InfraError(f"image {artifact.name} does not record the version of {QEMU_PACKAGE}")
+
+
+def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
+    """Make sure of the cell's images and return its run-spec. Raises what building an image raises, UsageError."""
+    import images  # noqa: PLC0415  (lazy: planning alone needs no images)
+
+    column = cell.hypervisor.column(cell.kernel)
+    made = images.ensure(cell.images, report=report)
+    own = cell.choice.own_kernel
+    if own is not None:
+        kernel: ImageRef | OwnFile = OwnFile(path=own, sha256=sha256_file(own))
+        kernel_file = own
+    else:
+        kernel = ImageRef(name=column.kernel, digest=made[column.kernel].digest)
+        kernel_file = made[column.kernel].file(KERNEL)
+    qemu = made[cell.hypervisor.qemu]
+    return RunSpec(
+        run=run,
+        cell=cell.id(qemu_version(qemu)),
+        scenario=cell.scenario,
+        platform=cell.platform,
+        hypervisor=cell.hypervisor,
+        firmware=cell.firmware,
+        qemu=ImageRef(name=qemu.name, digest=qemu.digest),
+        kernel=kernel,
+        kernel_identity=identify(kernel_file),
+        domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
+        initrd=ImageRef(name=column.initrd, digest=made[column.initrd].digest),
+        append=cell.choice.append,
+        factor=host_factor(),
+        seed=random.SystemRandom().getrandbits(32),
+    )

@@ -1,0 +1,136 @@
+"""Scenarios as pytest items: each cell is a test, so `-k`, `-n` and `--junitxml` do what people expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from harness.plan import PlannedCell
+    from results.model import Result
+    from results.store import Run
+
+RUN_ID = "testbed_run"
+OPTIONS = ("platform", "hypervisor", "kernel", "firmware", "append")
+
+
+class CellFailed(Exception):
+    """A cell ended otherwise than expected; the text is all that a reader needs to begin with."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options that choose cells."""
+    group = parser.getgroup("testbed", "cells of scenarios")
+    group.addoption("--platform", help="only cells on this platform")
+    group.addoption("--hypervisor", help="only cells under this hypervisor")
+    group.addoption("--kernel", help="only this kernel column, or the path of your own vmlinux")
+    group.addoption("--firmware", help="the platform's firmware (default: the platform's first)")
+    group.addoption("--append", default="", help="more arguments for dom0's kernel")
+    group.addoption("--testbed-run", help="add the results to this run (default: a new one)")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
+    """Collect scenario files: those in a folder called `scenarios`, and any YAML file that is named."""
+    if file_path.suffix != ".yaml":
+        return None
+    named = any(Path(argument.partition("::")[0]).absolute() == file_path for argument in parent.config.args)
+    if named or file_path.parent.name == "scenarios":
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ScenarioFile(pytest.File):
+    """A scenario file; its items are the cells."""
+
+    def collect(self) -> Iterator[CellItem]:
+        """Plan the cells of the scenario. Its errors are shown as they are, without a traceback."""
+        from base.errors import TestbedError  # noqa: PLC0415  (lazy: the plugin loads with every pytest)
+        from harness.plan import Choice, plan  # noqa: PLC0415
+        from harness.scenario import load_scenario  # noqa: PLC0415
+
+        try:
+            choice = Choice(**{name: self.config.getoption(name) for name in OPTIONS})
+            choice.check()
+            cells = plan([load_scenario(self.path)], choice)
+        except TestbedError as error:
+            raise self.CollectError(str(error)) from error
+        for cell in cells:
+            yield CellItem.from_parent(self, name=cell.name, cell=cell)
+
+
+class CellItem(pytest.Item):
+    """One cell."""
+
+    def __init__(self, *, cell: PlannedCell, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.cell = cell
+
+    def runtest(self) -> None:
+        """Execute the cell; its verdict becomes pytest's outcome."""
+        from harness.plan import make_spec  # noqa: PLC0415
+        from harness.worker import run_cell  # noqa: PLC0415
+
+        run = _run(self.config)
+        spec = make_spec(self.cell, run.id)
+        directory = run.cell_directory(spec.cell)
+        result = run_cell(spec, directory)
+        self.user_properties += [
+            ("verdict", str(result.verdict)),
+            ("status", str(result.status)),
+            ("evidence", str(directory)),
+        ]
+        match str(result.verdict):
+            case "pass":
+                return
+            case "xfail":
+                pytest.xfail(result.message)
+            case "skip":
+                pytest.skip(result.message)
+        raise CellFailed(describe(result, directory))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Show what happened to the cell, and a traceback only for errors of the test bed itself."""
+        from base.errors import TestbedError  # noqa: PLC0415
+
+        if isinstance(excinfo.value, CellFailed | TestbedError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return what pytest prints as the item's headline."""
+        cell = self.cell
+        return self.path, 0, f"{cell.scenario.name}: {cell.platform.name}, {cell.hypervisor.name} ({cell.kernel})"
+
+
+def describe(result: Result, directory: Path) -> str:
+    """Return a failed cell in a few lines: verdict, steps, the alarm if there was one, where to look."""
+    lines = [f"{result.cell.id}: {result.verdict}: {result.message}", ""]
+    for step in result.steps:
+        lines.append(f"  {step.verdict:8} {step.elapsed:7.1f} s  {step.title}")
+    alarm = directory / "alarm.txt"
+    if alarm.exists():
+        lines += ["", *(f"  | {line}" for line in alarm.read_text(errors="replace").splitlines()[:20])]
+    return "\n".join([*lines, "", f"evidence: {directory}"])
+
+
+_RUN_KEY = pytest.StashKey["Run"]()
+
+
+def _run(config: pytest.Config) -> Run:
+    """Return the run that this session's cells belong to; the first cell makes it unless it was named."""
+    from results.store import create_run, find_run  # noqa: PLC0415
+
+    if _RUN_KEY not in config.stash:
+        named = config.getoption("--testbed-run") or getattr(config, "workerinput", {}).get(RUN_ID)
+        config.stash[_RUN_KEY] = find_run(named) if named else create_run(["pytest", *config.invocation_params.args])
+    return config.stash[_RUN_KEY]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Let all parallel workers of a session that runs scenarios add to one run."""
+    if any(Path(argument.partition("::")[0]).name.endswith(("scenarios", ".yaml")) for argument in node.config.args):
+        node.workerinput[RUN_ID] = _run(node.config).id

@@ -1,0 +1,65 @@
+"""From the images that a run-spec names to the files that are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import images
+from base.errors import InfraError
+from base.files import sha256_file
+from base.progress import Report, silent
+from harness.runspec import ImageRef, OwnFile, RunSpec
+from images import Artifact
+from sim.qemu import QemuBinary
+
+QEMU = "usr/bin/qemu-system-ppc64"
+QEMU_DATA = "usr/share/qemu"
+KERNEL = "vmlinux"
+INITRD = "initramfs.cpio"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a cell runs with."""
+
+    qemu: QemuBinary
+    kernel: Path
+    initrd: Path
+
+
+def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
+    """Find, or make, the images of a run-spec. Raises InfraError when what is there is not what was named."""
+    return Resolved(
+        qemu=qemu_binary(_image(spec.qemu, report), spec.cell.qemu),
+        kernel=_file(spec.kernel, KERNEL, report),
+        initrd=_file(spec.initrd, INITRD, report),
+    )
+
+
+def qemu_binary(artifact: Artifact, version: str) -> QemuBinary:
+    """Return the outer QEMU of an image: started with its own loader, with its own firmware files."""
+    data = artifact.file(QEMU_DATA)
+    return QemuBinary((*images.tree_command(artifact, QEMU), "-L", str(data)), version)
+
+
+def _file(what: ImageRef | OwnFile, name: str, report: Report) -> Path:
+    if isinstance(what, ImageRef):
+        return _image(what, report).file(name)
+    if not what.path.is_file() or sha256_file(what.path) != what.sha256:
+        raise InfraError(
+            f"{what.path} is gone or is not the file it was when the run began", hint="start the run again"
+        )
+    return what.path
+
+
+def _image(wanted: ImageRef, report: Report) -> Artifact:
+    artifact = images.cached(wanted.name)
+    if artifact is None:
+        artifact = images.ensure([wanted.name], report=report)[wanted.name]
+    if artifact.digest != wanted.digest:
+        raise InfraError(
+            f"image {wanted.name} is {artifact.digest[:12]} here, but the run-spec names {wanted.digest[:12]}",
+            hint="a recipe or the compiler changed since the run was planned: plan it again",
+        )
+    return artifact

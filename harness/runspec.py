@@ -1,0 +1,69 @@
+"""The run-spec: everything that a worker needs to execute one cell, and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from base.errors import InfraError
+from base.yamlmodel import Model
+from harness.hypervisor import Hypervisor
+from harness.kernel import KernelIdentity
+from harness.scenario import Scenario
+from results.model import CellId
+from sim.platform import Platform
+
+SCHEMA = 1
+FILE = "run-spec.json"
+
+
+class ImageRef(Model):
+    """An image by name and digest; the worker finds it in its cache, or makes it and compares."""
+
+    name: str
+    digest: str
+
+
+class OwnFile(Model):
+    """A file of the user's, by path and SHA-256."""
+
+    path: Path
+    sha256: str
+
+
+class RunSpec(Model):
+    """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
+
+    `factor` scales all deadlines (1: the host on which they were set), `seed` is for whatever a step draws.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    run: str
+    cell: CellId
+    scenario: Scenario
+    platform: Platform
+    hypervisor: Hypervisor
+    firmware: str
+    qemu: ImageRef
+    kernel: ImageRef | OwnFile
+    kernel_identity: KernelIdentity
+    domu_identity: KernelIdentity
+    initrd: ImageRef | OwnFile
+    append: str = ""
+    factor: float = Field(default=1.0, gt=0)
+    seed: int
+
+    @property
+    def steps_declared(self) -> int:
+        """How many steps the cell has, preparation included."""
+        return len(self.scenario.prepare) + len(self.scenario.steps)
+
+
+def read_spec(path: Path) -> RunSpec:
+    """Read a run-spec. Raises InfraError when it is missing, damaged or of a newer version."""
+    try:
+        return RunSpec.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InfraError(f"cannot read the run-spec {path}: {error}", hint="run the cell again") from error

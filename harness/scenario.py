@@ -1,0 +1,141 @@
+"""Scenario files: a feature, its steps, what it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from base.errors import UsageError
+from base.paths import PROJECT
+from base.yamlmodel import Document, Loc, Model, YamlError, parse, suggest, validate
+from harness.verbs import StepParams, verbs
+
+FOLDER = PROJECT / "scenarios"
+
+
+class Step(Model):
+    """One verb with its parameters. `title` is how people read it."""
+
+    verb: str
+    title: str
+    params: dict[str, Any]
+
+
+class ScenarioFile(Model):
+    """The keys of a scenario file; the steps are read by their verbs' own models."""
+
+    feature: str
+    summary: str
+    platforms: tuple[str, ...] | None = None
+    hypervisors: tuple[str, ...] | None = None
+    domus: tuple[str, ...] = ()
+    prepare: list[Any] = Field(default_factory=list)
+    steps: list[Any] = Field(min_length=1)
+
+
+class Scenario(Model):
+    """A scenario: `prepare` gets there, `steps` are the feature's own (they alone make `close`).
+
+    `domus` names the guests it creates. `platforms` and `hypervisors` limit where it applies (None: all).
+    """
+
+    name: str
+    feature: str
+    summary: str
+    platforms: tuple[str, ...] | None = None
+    hypervisors: tuple[str, ...] | None = None
+    domus: tuple[str, ...] = ()
+    prepare: tuple[Step, ...] = ()
+    steps: tuple[Step, ...]
+
+
+def load_scenario(path: Path) -> Scenario:
+    """Read a scenario. Raises YamlError with every problem as `file:line:column`, UsageError."""
+    document = parse(path)
+    if not isinstance(document.data, dict):
+        raise YamlError([f"{path}:1:1: a scenario is a mapping with the keys feature, summary, steps"])
+    file = validate(document, ScenarioFile)
+    problems: list[str] = []
+    sections = {
+        section: tuple(
+            step
+            for index, entry in enumerate(getattr(file, section))
+            if (step := _step(document, (section, index), entry, file.domus, problems)) is not None
+        )
+        for section in ("prepare", "steps")
+    }
+    if problems:
+        raise YamlError(problems, hint="every verb and its parameters: docs/scenarios.md")
+    return Scenario(
+        name=path.stem,
+        feature=file.feature,
+        summary=file.summary,
+        platforms=file.platforms,
+        hypervisors=file.hypervisors,
+        domus=file.domus,
+        prepare=sections["prepare"],
+        steps=sections["steps"],
+    )
+
+
+def load_scenarios(folder: Path = FOLDER) -> dict[str, Scenario]:
+    """Read all scenarios of a folder, by name. Raises YamlError."""
+    return {path.stem: load_scenario(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_scenario(name: str, folder: Path = FOLDER) -> Path:
+    """Return the file of a scenario given by name or path. Raises UsageError."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or "/" in name:
+        if not path.is_file():
+            raise UsageError(f"no scenario file {name}", hint="`./testbed list scenarios` shows those that there are")
+        return path
+    known = {file.stem: file for file in sorted(folder.glob("*.yaml"))}
+    if name not in known:
+        raise UsageError(f"no scenario '{name}'{suggest(name, list(known))}")
+    return known[name]
+
+
+def _step(document: Document, loc: Loc, entry: Any, domus: tuple[str, ...], problems: list[str]) -> Step | None:
+    """Read the step that stands at `loc`; what is wrong with it is added to `problems`."""
+    place = document.place(loc)
+    if isinstance(entry, str):
+        name, given = entry, None
+    elif isinstance(entry, dict) and len(entry) == 1:
+        name, given = next(iter(entry.items()))
+    else:
+        problems.append(f"{place}: a step is one verb, alone or as `verb: parameters`")
+        return None
+    known = verbs()
+    if name not in known:
+        problems.append(f"{document.place((*loc, name))}: unknown verb '{name}'{suggest(name, list(known))}")
+        return None
+    verb = known[name]
+    if given is None or isinstance(given, dict):
+        data = given or {}
+    elif verb.shorthand:
+        data = {verb.shorthand: given}
+    else:
+        problems.append(
+            f"{document.place((*loc, name))}: verb '{name}' takes its parameters by name"
+            f"{suggest('', [info.alias or key for key, info in verb.params.model_fields.items()])}"
+        )
+        return None
+    try:
+        params: StepParams = validate(document, verb.params, loc=(*loc, name), data=data)
+    except YamlError as error:
+        problems += error.problems
+        return None
+    domain = getattr(params, "domain", "dom0")
+    if domain != "dom0" and domain not in domus:
+        where = document.place((*loc, name, "domain"))
+        problems.append(f"{where}: no domU '{domain}'{suggest(domain, ['dom0', *domus])} (name it under `domus:`)")
+        return None
+    shown = given if isinstance(given, str | int | float) else getattr(params, "domain", None)
+    return Step(
+        verb=name,
+        title=f"{name} {shown}" if shown is not None else name,
+        params=params.model_dump(mode="json", by_alias=True),
+    )

@@ -1,0 +1,120 @@
+"""Verbs that bring a domain up to answering, and that ask it something."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from harness.cell import Cell
+from harness.dialogue import Exchange, hold
+from harness.verbs import StepFailed, StepParams, verb
+
+# A busybox shell's prompt for root, as the initramfs of dom0 and domU shows it.
+PROMPT = r"/ # "
+CHALLENGE_WITHIN = 15.0
+EXCERPT = 400
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class BootParams(StepParams):
+    """Parameters of `boot-dom0`."""
+
+
+class DomainParams(StepParams):
+    """Parameters of verbs that need to know only the domain."""
+
+    domain: str
+
+
+class RunParams(DomainParams):
+    """Parameters of `run`: a shell command, the exit status it must have, what its output must match."""
+
+    command: str = Field(min_length=1)
+    status: int = 0
+    prints: Pattern | None = None
+
+
+class DialogueParams(DomainParams):
+    """Parameters of `dialogue`: what a person at console 0 types and sees, in turn."""
+
+    lines: tuple[Exchange, ...] = Field(min_length=1)
+
+
+@verb("boot-dom0", within=90)
+async def boot_dom0(cell: Cell, params: BootParams) -> str:
+    """Switch the simulated machine on and wait until dom0 answers on its command channel."""
+    machine = await cell.start_machine()
+    cell.fact("qemu", machine.version)
+    within = params.within or 90
+    await cell.wait("dom0 opens its command channel", machine.command.hello(), within)
+    await cell.wait("dom0 answers", machine.command.challenge(), CHALLENGE_WITHIN)
+    return f"QEMU {machine.version}"
+
+
+@verb("boots", within=120, shorthand="domain")
+async def boots(cell: Cell, params: DomainParams) -> None:
+    """Wait until a domU that was created answers on its command channel."""
+    within = params.within or 120
+    shell = cell.domain(params.domain).command
+    await cell.wait(f"{params.domain} opens its command channel", shell.hello(), within, domain=params.domain)
+    await cell.wait(f"{params.domain} answers", shell.challenge(), CHALLENGE_WITHIN, domain=params.domain)
+
+
+@verb("answers", within=CHALLENGE_WITHIN, shorthand="domain")
+async def answers(cell: Cell, params: DomainParams) -> None:
+    """Send a fresh sum to a domain's command channel and read its computed result back."""
+    within = params.within or CHALLENGE_WITHIN
+    shell = cell.shell(params.domain)
+    await cell.wait(f"{params.domain} answers", shell.challenge(), within, domain=params.domain)
+
+
+@verb("console-answers", within=30, shorthand="domain")
+async def console_answers(cell: Cell, params: DomainParams) -> str:
+    """Type a fresh sum at console 0 as a person would, and read its computed result there."""
+    left, right = secrets.randbelow(900) + 100, secrets.randbelow(900) + 100
+    lines = (
+        Exchange(send="\n"),
+        Exchange(expect=PROMPT),
+        Exchange(send=f"echo [$(({left} * {right}))]\n"),
+        Exchange(expect=rf"\[{left * right}\]"),
+    )
+    await cell.wait(
+        f"{params.domain}'s console answers",
+        hold(cell.console(params.domain), lines),
+        params.within or 30,
+        domain=params.domain,
+    )
+    return f"typed {left} * {right}, read {left * right}"
+
+
+@verb("dialogue", within=30)
+async def dialogue(cell: Cell, params: DialogueParams) -> None:
+    """Hold a dialogue at a domain's console 0: `send` is typed, `expect` is waited for."""
+    what = f"the dialogue at {params.domain}'s console"
+    await cell.wait(what, hold(cell.console(params.domain), params.lines), params.within or 30, domain=params.domain)
+
+
+@verb("run", within=30)
+async def run(cell: Cell, params: RunParams) -> str:
+    """Run a shell command in a domain and check its exit status and what it prints."""
+    answer = await cell.run(params.domain, params.command, params.within or 30)
+    output = answer.output.strip()
+    shown = output if len(output) <= EXCERPT else f"...{output[-EXCERPT:]}"
+    if answer.status != params.status:
+        raise StepFailed(f"`{params.command}` ended with {answer.status}, not {params.status}; it printed: {shown}")
+    if params.prints is not None and not re.search(params.prints, answer.output):
+        raise StepFailed(f"`{params.command}` printed nothing that matches /{params.prints}/, but: {shown}")
+    return shown

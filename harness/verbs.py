@@ -1,0 +1,74 @@
+"""The registry of verbs: small asynchronous functions with a typed parameter model each."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from base.errors import TestbedError
+from base.yamlmodel import Model
+
+if TYPE_CHECKING:
+    from harness.cell import Cell
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class StepFailed(TestbedError):
+    """What a step checks is not so: the product's affair."""
+
+
+class StepParams(Model):
+    """Parameters every verb takes. `within` is its deadline in seconds of a calm host (default: the verb's)."""
+
+    within: Seconds | None = None
+
+
+P = typing.TypeVar("P", bound=StepParams)
+Function = Callable[["Cell", P], Awaitable[str | None]]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: `shorthand` names the parameter that `verb: value` sets; `within` is the usual deadline (s)."""
+
+    name: str
+    function: Callable[[Any, Any], Awaitable[str | None]]
+    params: type[StepParams]
+    shorthand: str | None
+    within: float
+    summary: str
+
+
+_REGISTRY: dict[str, Verb] = {}
+
+
+def verb(name: str, *, within: float, shorthand: str | None = None) -> Callable[[Function[P]], Function[P]]:
+    """Register a step function under `name`. Its docstring's first line becomes the verb's help.
+
+    The function takes the running cell and its parameters, and returns a short remark for the journal or
+    None. It raises to say that it did not pass.
+    """
+
+    def register(function: Function[P]) -> Function[P]:
+        hints = typing.get_type_hints(function, localns={"Cell": Any})
+        params = hints[list(inspect.signature(function).parameters)[1]]
+        summary = (inspect.getdoc(function) or "").split("\n", 1)[0]
+        if name in _REGISTRY:
+            raise ValueError(f"verb {name} is registered twice")
+        _REGISTRY[name] = Verb(name, function, params, shorthand, within, summary)
+        return function
+
+    return register
+
+
+def verbs() -> dict[str, Verb]:
+    """Return all verbs by name."""
+    import harness.steps  # noqa: F401, PLC0415  (importing it registers them)
+
+    return _REGISTRY

@@ -1,0 +1,79 @@
+"""Follows the journals of a run's cells, whichever process writes them, and reports what they say."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from base.progress import Event, Report, State
+from results.journal import JOURNAL
+from results.store import Run
+from results.timings import expected, history
+
+# How often the journals are looked at (s); only the display depends on it.
+EVERY = 0.2
+GOOD = ("pass", "xfail", "skip")
+
+
+class RunWatcher:
+    """Reports the steps of a run's cells until its block ends."""
+
+    def __init__(self, run: Run, report: Report) -> None:
+        self._cells = run.directory / "cells"
+        self._report = report
+        self._offsets: dict[Path, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="run-watcher", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        while not self._stop.wait(EVERY):
+            self.look()
+        self.look()
+
+    def look(self) -> None:
+        """Report what has been written since the last look."""
+        for path in sorted(self._cells.glob(f"*/{JOURNAL}")):
+            with path.open("rb") as stream:
+                stream.seek(self._offsets.get(path, 0))
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._offsets[path] = self._offsets.get(path, 0) + len(line)
+                    self._tell(path.parent.name, json.loads(line))
+
+    def _tell(self, cell: str, entry: dict[str, Any]) -> None:
+        task = cell_task(cell)
+        match entry["kind"]:
+            case "cell-start":
+                self._report(Event(task, "running", "starting", expected=cell_expected(cell)))
+            case "step-start":
+                self._report(Event(task, "running", entry["title"] or entry["verb"]))
+            case "cell-end":
+                verdict, message = entry["verdict"], entry["message"].splitlines()
+                detail = f"{verdict}, {entry['status']}" + (f" ({message[0]})" if message else "")
+                state: State = "done" if verdict in GOOD else "failed"
+                self._report(Event(task, state, detail, elapsed=entry["t"]))
+
+
+def cell_task(cell: str) -> str:
+    """Return the name under which a cell is displayed."""
+    return f"cell {cell}"
+
+
+def cell_expected(cell: str) -> float | None:
+    """Return how long a cell took before, in seconds; None if it never passed here."""
+    known = [seconds for values in history(cell).values() if (seconds := expected(values)) is not None]
+    return sum(known) if known else None

@@ -1,0 +1,175 @@
+"""Executes one cell: a run-spec in, a result directory out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from base.errors import InfraError, TestbedError
+from base.files import atomic_write
+from harness.cell import Cell
+from harness.resolve import Resolved, resolve
+from harness.runspec import FILE, RunSpec
+from harness.scenario import Step
+from harness.verbs import Verb, verbs
+from results.conclude import conclude
+from results.expectations import load_expectations
+from results.journal import Journal
+from results.model import Result, Scalar, Section, StepPlan, StepResult, Verdict
+from sim.errors import DeadlineExpired, GuestAlarm
+
+TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class _Ending:
+    verdict: Verdict
+    message: str
+
+
+def run_cell(spec: RunSpec, directory: Path) -> Result:
+    """Execute a cell in this process and return its result; `directory` must be empty.
+
+    Trouble of any kind becomes a verdict with its evidence, never an exception; only KeyboardInterrupt, and
+    OSError when the directory cannot be written, come through.
+    """
+    atomic_write(directory / FILE, spec.model_dump_json(by_alias=True, indent=1) + "\n")
+    return asyncio.run(_Run(spec, directory).execute())
+
+
+class _Run:
+    """One execution: the steps in turn, the journal beside them."""
+
+    def __init__(self, spec: RunSpec, directory: Path) -> None:
+        self._spec = spec
+        self._directory = directory
+        self._journal = Journal(directory)
+        self._facts: dict[str, Scalar] = {}
+        self._steps: list[StepResult] = []
+        self._plan: list[tuple[Section, Step]] = [
+            *(("prepare", step) for step in spec.scenario.prepare),
+            *(("feature", step) for step in spec.scenario.steps),
+        ]
+
+    async def execute(self) -> Result:
+        started, began = datetime.now(UTC), time.monotonic()
+        declared = [StepPlan(section=section, verb=step.verb, title=step.title) for section, step in self._plan]
+        with self._journal as journal:
+            journal.cell_start(self._spec.run, self._spec.cell, declared)
+            for name, value in _known_facts(self._spec).items():
+                self._fact(name, value)
+            trouble = await self._try_steps()
+            result = conclude(
+                run=self._spec.run,
+                cell=self._spec.cell,
+                declared=self._spec.steps_declared,
+                steps=self._steps,
+                started=started,
+                elapsed=round(time.monotonic() - began, 3),
+                facts=self._facts,
+                expectations=load_expectations(),
+                infra=trouble,
+            )
+            journal.finish(result)
+        return result
+
+    def _fact(self, name: str, value: Scalar) -> None:
+        self._facts[name] = value
+        self._journal.fact(name, value)
+
+    async def _try_steps(self) -> str | None:
+        """Run the steps; returns the message of a trouble of ours that happened beside them."""
+        try:
+            resolved = resolve(self._spec)
+            async with AsyncExitStack() as stack:
+                await self._run_steps(self._cell(resolved, stack))
+        except Exception as error:
+            return self._keep_traceback(error)
+        return None
+
+    def _cell(self, resolved: Resolved, stack: AsyncExitStack) -> Cell:
+        return Cell(
+            self._spec,
+            self._directory,
+            self._journal,
+            stack,
+            fact=self._fact,
+            qemu=resolved.qemu,
+            kernel=resolved.kernel,
+            initrd=resolved.initrd,
+        )
+
+    async def _run_steps(self, cell: Cell) -> None:
+        known = verbs()
+        for index, (section, step) in enumerate(self._plan):
+            self._journal.step_start(index, section, step.verb, step.title)
+            began = time.monotonic()
+            ending = await self._run_step(cell, known[step.verb], step)
+            elapsed = time.monotonic() - began
+            result = StepResult(
+                index=index,
+                section=section,
+                verb=step.verb,
+                title=step.title,
+                verdict=ending.verdict,
+                elapsed=round(elapsed, 3),
+                message=ending.message,
+            )
+            self._steps.append(result)
+            self._journal.step_end(index, ending.verdict, elapsed, ending.message)
+            if ending.verdict is not Verdict.PASS:
+                await self._keep_evidence(cell)
+                break
+
+    async def _run_step(self, cell: Cell, verb: Verb, step: Step) -> _Ending:
+        try:
+            remark = await verb.function(cell, verb.params.model_validate(step.params))
+        except DeadlineExpired as error:
+            return _Ending(Verdict.TIMEOUT, str(error))
+        except GuestAlarm as error:
+            (self._directory / "alarm.txt").write_text(error.excerpt + "\n")
+            return _Ending(Verdict.FAIL, str(error))
+        except InfraError as error:
+            return _Ending(Verdict.INFRA, str(error))
+        except TestbedError as error:
+            return _Ending(Verdict.FAIL, str(error))
+        except Exception as error:
+            return _Ending(Verdict.INFRA, self._keep_traceback(error))
+        return _Ending(Verdict.PASS, remark or "")
+
+    async def _keep_evidence(self, cell: Cell) -> None:
+        """Note the consoles' last lines and what QEMU still tells, while both are there."""
+        machine = cell.started
+        if machine is None:
+            return
+        if autopsy := await machine.autopsy():
+            self._journal.note(f"registers and state at the end: {autopsy.name}")
+        for console in machine.consoles:
+            if console.alarms:
+                self._journal.note(f"last lines of console {console.name}:\n{console.tail(TAIL_LINES)}")
+
+    def _keep_traceback(self, error: Exception) -> str:
+        if isinstance(error, TestbedError):
+            return str(error)
+        with (self._directory / "traceback.txt").open("a") as stream:
+            stream.write("".join(traceback.format_exception(error)))
+        return f"error in the test bed itself: {type(error).__name__}: {error} (see traceback.txt)"
+
+
+def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
+    """Return what is known of the cell before it runs."""
+    return {
+        "kernel": spec.kernel_identity.release,
+        "kernel.built.build-id": spec.kernel_identity.build_id,
+        "image.qemu": spec.qemu.digest,
+        "image.kernel": getattr(spec.kernel, "digest", getattr(spec.kernel, "sha256", "")),
+        "image.initrd": getattr(spec.initrd, "digest", getattr(spec.initrd, "sha256", "")),
+        "firmware": spec.firmware,
+        "host.factor": spec.factor,
+        "seed": spec.seed,
+    }
