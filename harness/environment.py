@@ -17,23 +17,36 @@ Say = Callable[[str], None]
 STAMP = "complete"  # written last: an environment without it was interrupted
 
 
+def ready(checkout: str) -> str | None:
+    """Return the Python of the environment for the checkout's dependencies, None if it is not there yet.
+
+    Raises InfraError if the dependencies cannot be read.
+    """
+    folder = place(read_dependencies(checkout))
+    return f"{folder}/bin/python" if is_complete(folder) else None
+
+
 def environment(checkout: str, *, install: bool, say: Say) -> str:
-    """Return the environment's Python for the checkout's dependencies, made first if it is not there.
+    """Return the environment's Python, made first if it is not there.
 
     Raises InfraError if it cannot be made, or is missing and must not be made.
     """
     dependencies = read_dependencies(checkout)
-    cache = os.environ.get("TESTBED_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/ppc-testbed"
-    folder = f"{os.path.abspath(os.path.expanduser(cache))}/venv-{digest(dependencies)}"  # noqa: PTH100, PTH111  (speed)
-    python = f"{folder}/bin/python"
+    folder = place(dependencies)
     if not is_complete(folder):
         if not install:
             raise InfraError(
                 f"the Python environment {folder} is missing, and --no-install forbids making it",
-                hint=f"python3 -m venv {folder} && {python} -m pip install ... is what happens without --no-install",
+                hint="without --no-install it is made with venv and pip, from PyPI",
             )
         _make(checkout, folder, dependencies, say)
-    return python
+    return f"{folder}/bin/python"
+
+
+def place(dependencies: list[str]) -> str:
+    """Return the folder of the environment with these dependencies, below the same cache as all else."""
+    cache = os.environ.get("TESTBED_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/ppc-testbed"
+    return f"{os.path.abspath(os.path.expanduser(cache))}/venv-{digest(dependencies)}"  # noqa: PTH100, PTH111  (speed)
 
 
 def read_dependencies(checkout: str) -> list[str]:
