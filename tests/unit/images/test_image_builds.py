@@ -1,0 +1,342 @@
+"""Builds: whole or absent, once, in order; what fails says what failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from base.errors import EXIT_USAGE
+from base.paths import PROJECT
+from images import lock as locks
+from images.errors import ArtifactError, BuildError, FetchError, PatchError
+from images.maintain import collect, garbage, repair, verify
+from images.store import Artifact, Store
+from tests.unit.images.fake_project import Project
+
+PATCH = """\
+--- a/greeting.txt
++++ b/greeting.txt
+@@ -1 +1 @@
+-hello
++goodbye
+"""
+CHILD = """\
+import sys
+sys.path.insert(0, {project!r})
+from pathlib import Path
+from images.api import ensure
+from images.catalogue import load_catalogue
+ensure(["slow"], catalogue=load_catalogue(Path({recipes!r})))
+"""
+
+
+def child(project: Project) -> subprocess.Popen[bytes]:
+    code = CHILD.format(project=str(PROJECT), recipes=str(project.root / "recipes"))
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+
+
+def wait_for(path: Path, what: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert what.poll() is None, what.stderr and what.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_build_records_where_it_came_from_and_a_second_one_does_nothing(project: Project) -> None:
+    pin = project.source()
+    project.write("patches/bye.patch", PATCH)
+    project.recipe(
+        "made",
+        """\
+        inputs: [{source: hello, suite: sid, as: src}]
+        patches: {src: [bye.patch]}
+        variables: {level: "3"}
+        tools: [tar]
+        build: {shell: 'cp "$SRC_SRC/greeting.txt" "$OUT/"; echo "$NAME $LEVEL ${SECRET-none}" > "$OUT/env"'}
+        """,
+    )
+    os.environ["SECRET"] = "leaked"
+    try:
+        artifact = project.ensure("made")["made"]
+    finally:
+        del os.environ["SECRET"]
+    assert artifact.file("greeting.txt").read_text() == "goodbye\n"
+    assert artifact.file("env").read_text() == "made 3 none\n"
+    record = artifact.provenance
+    assert [(item.kind, item.name, item.version, item.suite) for item in record.inputs] == [
+        ("source", "hello", "1", "sid"),
+        ("patch", "src: bye.patch", "", ""),
+    ]
+    assert record.inputs[0].sha256 == pin.sha256
+    assert "tar" in record.tools["tar"]
+    assert record.recipe == "made"
+    assert artifact.path.name == f"made-{artifact.digest[:12]}"
+    with pytest.raises(ArtifactError, match="has no file 'none'; it has env"):
+        artifact.file("none")
+
+    project.archive.asked.clear()
+    assert project.ensure("made")["made"] == artifact
+    assert (project.events, project.archive.asked) == ([], [])
+    assert not list((project.cache / "build").iterdir())
+
+
+def test_two_builds_of_the_same_bytes_have_the_same_content_digest(project: Project) -> None:
+    project.recipe("made", "build: {shell: 'echo $SOURCE_DATE_EPOCH $WORK > $OUT/x; mkdir $OUT/d'}\n")
+    first = project.ensure("made")["made"].provenance
+    Store(project.cache).discard(project.ensure("made")["made"].path)
+    second = project.ensure("made")["made"].provenance
+    assert project.built() == ["made"]
+    assert first.content == second.content
+
+
+def test_inputs_come_first_and_only_what_is_missing_is_built(project: Project) -> None:
+    project.recipe("low", "build: {shell: 'echo low > $OUT/x'}\n")
+    project.recipe("mid", "inputs: [{image: low}]\nbuild: {shell: 'cat $SRC_LOW/x > $OUT/x'}\n")
+    project.recipe("top", "inputs: [{image: mid}]\nbuild: {files: {y: 'mid:x'}}\n")
+    found = project.ensure("top")
+    assert list(found) == ["top"]
+    assert found["top"].file("y").read_text() == "low\n"
+    store = Store(project.cache)
+    for path, manifest in store.artifacts():
+        if manifest and manifest["name"] != "top":
+            store.discard(path)
+    project.ensure("top")
+    assert project.built() == [], "inputs of what is there are not needed"
+    project.ensure("mid")
+    assert project.built() == ["low", "mid"]
+
+
+def test_a_failed_build_shows_the_end_of_its_log_and_leaves_nothing(project: Project) -> None:
+    project.recipe("bad", "build: {shell: 'for i in $(seq 50); do echo line $i; done; false; echo not reached'}\n")
+    with pytest.raises(BuildError) as caught:
+        project.ensure("bad")
+    text = str(caught.value)
+    assert "line 50" in text
+    assert "line 31" in text
+    assert "line 30\n" not in text
+    assert "not reached" not in text
+    log = Path(caught.value.where or "")
+    assert "line 1\n" in log.read_text()
+    assert not list(project.cache.glob("artifacts/*"))
+    assert [event.state for event in project.events][-1] == "failed"
+
+
+def test_a_build_that_makes_nothing_is_a_failure(project: Project) -> None:
+    project.recipe("bad", "build: {shell: 'true'}\n")
+    with pytest.raises(BuildError, match="left nothing"):
+        project.ensure("bad")
+
+
+def test_the_first_failure_stops_the_others_and_is_the_one_told(project: Project) -> None:
+    project.recipe("slow", "build: {shell: 'touch $HOME/../../started; sleep 60'}\n")
+    project.recipe(
+        "bad", f"build: {{shell: 'until [ -e {project.cache}/started ]; do sleep 0.01; done; echo broken; exit 7'}}\n"
+    )
+    start = time.monotonic()
+    with pytest.raises(BuildError, match=r"'bad'.*exit code 7"):
+        project.ensure("slow", "bad")
+    assert time.monotonic() - start < 15
+
+
+@pytest.mark.parametrize("text", ["halo\n", "goodbye\n"], ids=["other context", "already applied"])
+def test_a_patch_that_does_not_apply_is_loud(project: Project, text: str) -> None:
+    project.source(text=text)
+    patch = project.write("patches/bye.patch", PATCH)
+    project.recipe(
+        "made",
+        """\
+        inputs: [{source: hello, suite: sid, as: src}]
+        patches: {src: [bye.patch]}
+        build: {shell: 'touch $OUT/x'}
+        """,
+    )
+    with pytest.raises(PatchError, match=r"bye\.patch does not apply") as caught:
+        project.ensure("made")
+    assert caught.value.exit_code == EXIT_USAGE
+    assert caught.value.where == str(patch)
+    assert "greeting.txt" in caught.value.message
+    assert not list(project.cache.glob("artifacts/*"))
+
+
+def test_a_killed_build_leaves_no_artifact_and_no_process(project: Project) -> None:
+    note = project.root / "note"
+    project.recipe(
+        "slow",
+        f"""\
+        build:
+          shell: |
+            echo half > "$OUT/file"
+            if [ -e {note}.again ]; then echo whole > "$OUT/file"; exit 0; fi
+            sleep 60 &
+            echo $$ $! > {note}.new; mv {note}.new {note}
+            wait
+        """,
+    )
+    running = child(project)
+    wait_for(note, running)
+    pids = [int(word) for word in note.read_text().split()]
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "the build outlived its run"
+        time.sleep(0.01)
+    assert not list(project.cache.glob("artifacts/*"))
+    assert list((project.cache / "build").iterdir())
+    project.write("note.again", "")
+    assert project.ensure("slow")["slow"].file("file").read_text() == "whole\n"
+    assert not list((project.cache / "build").iterdir())
+
+
+def test_two_processes_build_it_once(project: Project) -> None:
+    count = project.root / "count"
+    project.recipe("slow", f"build: {{shell: 'echo x >> {count}; touch $OUT/x; sleep 0.7'}}\n")
+    first = child(project)
+    wait_for(count, first)
+    second = child(project)
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert count.read_text() == "x\n"
+
+
+@pytest.mark.parametrize("part", ["file", "manifest", "extra", "missing", "mode"])
+def test_verify_finds_what_changed_and_repair_makes_it_anew(project: Project, part: str) -> None:
+    project.recipe("made", "build: {shell: 'echo content > $OUT/file'}\n")
+    artifact = project.ensure("made")["made"]
+    store = Store(project.cache)
+    assert list(verify(store, [], project.events.append)) == []
+    path = artifact.path / ("manifest.json" if part == "manifest" else "file")
+    if part == "extra":
+        (artifact.path / "more").touch()
+    elif part == "missing":
+        path.unlink()
+    elif part == "mode":
+        path.chmod(0o600)
+    else:
+        data = bytearray(path.read_bytes())
+        at = data.index(b"shell") if b"shell" in data else data.index(b"made") if part == "manifest" else 3
+        data[at] ^= 1
+        path.write_bytes(data)
+    (damage,) = verify(store, ["made"], project.events.append) if part != "manifest" else verify(store, [], print)
+    assert damage.path == artifact.path
+    repair(store, damage)
+    assert project.ensure("made")["made"].file("file").read_text() == "content\n"
+    assert project.built() == ["made"]
+
+
+def test_a_damaged_download_is_found_and_not_used(project: Project) -> None:
+    pin = project.source()
+    project.recipe(
+        "made",
+        "inputs: [{source: hello, suite: sid, as: src}]\nbuild: {shell: 'cp $SRC_SRC/* $OUT'}\n",
+    )
+    artifact = project.ensure("made")["made"]
+    store = Store(project.cache)
+    store.discard(artifact.path)
+    download = project.cache / "downloads" / pin.sha256
+    data = bytearray(download.read_bytes())
+    data[600] ^= 1
+    download.write_bytes(data)
+    assert [damage.path for damage in verify(store, [], project.events.append)] == [download]
+    project.archive.asked.clear()
+    project.ensure("made")
+    assert project.archive.asked == ["fetch hello"]
+
+
+def test_a_truncated_artifact_is_built_again(project: Project) -> None:
+    project.recipe("made", "build: {shell: 'echo content > $OUT/file'}\n")
+    (project.ensure("made")["made"].path / "file").write_text("")
+    assert project.ensure("made")["made"].file("file").read_text() == "content\n"
+
+
+def test_offline_builds_work_once_the_downloads_are_there(project: Project) -> None:
+    project.source()
+    inputs = "inputs: [{source: hello, suite: sid, as: src}]\n"
+    project.recipe("made", f"{inputs}build: {{shell: 'cp $SRC_SRC/* $OUT'}}\n")
+    project.ensure("made")
+    project.archive.online = False
+    project.archive.asked.clear()
+    project.recipe("made", f"{inputs}build: {{shell: 'cp $SRC_SRC/* $OUT; touch $OUT/new'}}\n")
+    project.ensure("made")
+    assert project.built() == ["made"]
+    project.recipe("other", "inputs: [{source: else, suite: sid}]\nbuild: {shell: 'true'}\n")
+    with pytest.raises(FetchError):
+        project.ensure("other")
+
+
+def test_a_version_that_vanished_gives_the_newest_and_a_notice(project: Project) -> None:
+    gone = project.source(key="elsewhere", version="1", text="old\n")
+    locks.write_committed({"source hello sid": (gone,)}, project.committed)
+    project.source(version="2", text="newer\n")
+    project.source(version="3", text="newest\n")
+    project.recipe(
+        "made",
+        "inputs: [{source: hello, suite: sid, as: src}]\nbuild: {shell: 'cp $SRC_SRC/* $OUT'}\n",
+    )
+    artifact = project.ensure("made")["made"]
+    assert artifact.file("greeting.txt").read_text() == "newest\n"
+    assert artifact.provenance.inputs[0].version == "3"
+    (notice,) = [event.detail for event in project.events if event.state == "notice"]
+    assert "hello 1 -> 3" in notice
+    assert "images lock" in notice
+    project.archive.asked.clear()
+    assert project.ensure("made")["made"] == artifact
+    assert project.archive.asked == [], "what was resolved is remembered"
+
+
+def test_a_locked_version_that_is_still_there_is_taken_over_a_newer_one(project: Project) -> None:
+    old = project.source(version="1", text="old\n")
+    project.source(version="2", text="new\n")
+    locks.write_committed({"source hello sid": (old,)}, project.committed)
+    project.recipe(
+        "made",
+        "inputs: [{source: hello, suite: sid, as: src}]\nbuild: {shell: 'cp $SRC_SRC/* $OUT'}\n",
+    )
+    assert project.ensure("made")["made"].file("greeting.txt").read_text() == "old\n"
+    assert not [event for event in project.events if event.state == "notice"]
+
+
+def test_gc_keeps_what_is_needed_or_was_used_lately(project: Project) -> None:
+    project.recipe("made", "build: {shell: 'echo 1 > $OUT/x'}\n")
+    old = project.ensure("made")["made"]
+    project.recipe("made", "build: {shell: 'echo 2 > $OUT/x'}\n")
+    new = project.ensure("made")["made"]
+    plan = project.plan()
+    assert list(garbage(plan, 0)) == [], "an hour of grace"
+    for artifact in (old, new):
+        os.utime(artifact.path / "manifest.json", (0, 0))
+    found = list(garbage(plan, 7))
+    assert [item.path for item in found] == [old.path]
+    assert collect(plan.store, found) > 0
+    assert not old.path.exists()
+    assert new.file("x").exists()
+
+
+def test_progress_tells_what_a_task_took_before(project: Project) -> None:
+    project.recipe("made", "build: {shell: 'echo 1 > $OUT/x'}\n")
+    project.ensure("made")
+    assert {event.expected for event in project.events} == {None}
+    project.recipe("made", "build: {shell: 'echo 2 > $OUT/x'}\n")
+    project.ensure("made")
+    done = project.events[-1]
+    assert (done.task, done.state) == ("image made", "done")
+    assert done.elapsed is not None
+    assert {event.expected for event in project.events} != {None}
+
+
+def test_an_artifact_is_a_plain_value(project: Project) -> None:
+    assert Artifact("a", "0" * 64, project.root) == Artifact("a", "0" * 64, project.root)
