@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -97,7 +98,9 @@ def changes(old: Pins | None, new: Pins) -> list[str]:
 
 
 def _text(entries: Mapping[str, Any]) -> str:
-    return json.dumps({"schema": SCHEMA, "inputs": dict(sorted(entries.items()))}, indent=1) + "\n"
+    # One file per line: that is what a reviewer compares.
+    text = json.dumps({"schema": SCHEMA, "inputs": dict(sorted(entries.items()))}, indent=1)
+    return re.sub(r'\{\s+"name".*?\}', lambda match: " ".join(match[0].split()), text, flags=re.DOTALL) + "\n"
 
 
 def _read(path: Path) -> dict[str, Any]:
