@@ -82,8 +82,7 @@ def _python() -> Check:
 
 def _tool(tool: Tool) -> Check:
     present = tool.present()
-    found = "present" if present else f"missing: {tool.reason}"
-    return Check(tool.command, present, found, f"./testbed run installs it; or: apt-get install {tool.package}")
+    return Check(tool.command, present, "present" if present else tool.reason, f"apt-get install {tool.package}")
 
 
 def _writable(name: str, folder: Path, variable: str) -> Check:
@@ -158,4 +157,6 @@ def _print(checks: Sequence[Check]) -> None:
     console = Console()
     console.print(table)
     missing = sum(not check.ok for check in checks)
-    console.print(f"{missing} of {len(checks)} checks failed" if missing else "everything is there")
+    console.print(f"{missing} of {len(checks)} are missing" if missing else "everything is there")
+    if any(check.step.startswith("apt-get") and not check.ok for check in checks):
+        console.print("`./testbed run` installs the Debian packages by itself")
