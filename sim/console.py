@@ -7,14 +7,12 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import yaml
-
 from base.errors import TestbedError
+from sim.alarms import Alarm, find_alarm
 
 CHUNK = 1 << 16
 # A pattern may match across two reads by at most this many bytes.
@@ -41,15 +39,6 @@ class ConsoleOverflow(TestbedError):
 
 
 @dataclass(frozen=True)
-class Alarm:
-    """A line that a healthy kernel does not print. `excerpt` is that line and what came after it."""
-
-    name: str
-    line: str
-    excerpt: str
-
-
-@dataclass(frozen=True)
 class Found:
     """What a wait ended with: the match's `text` and `groups`, and what came `before` it in this wait."""
 
@@ -64,14 +53,6 @@ class _Waiter:
     start: int  # absolute offset from which a match counts
     scanned: int  # absolute offset up to which there is none
     future: asyncio.Future[Found]
-
-
-@cache
-def alarm_patterns() -> tuple[re.Pattern[bytes], tuple[str, ...]]:
-    """Return one pattern that finds every alarm of `alarms.yaml`, and their names by group number."""
-    entries = yaml.safe_load((Path(__file__).parent / "alarms.yaml").read_text())
-    joined = "|".join(f"({entry['pattern']})" for entry in entries)
-    return re.compile(joined.encode()), tuple(entry["name"] for entry in entries)
 
 
 class Console:
@@ -206,13 +187,11 @@ class Console:
         self._line = self._base + end
 
     def _look_for_alarm(self, block: bytes) -> None:
-        pattern, names = alarm_patterns()
-        found = pattern.search(block)
-        if found is None or found.lastindex is None:
+        found = find_alarm(block)
+        if found is None:
             return
-        line_start = block.rfind(b"\n", 0, found.start()) + 1
-        line = block[line_start : block.find(b"\n", found.start())].decode(errors="replace").strip()
-        self._alarm_at = (self._line + line_start, names[found.lastindex - 1], line)
+        line = found.line.decode(errors="replace").strip()
+        self._alarm_at = (self._line + found.offset, found.name, line)
         self._settling = asyncio.create_task(self._settle())
 
     async def _settle(self) -> None:
@@ -269,8 +248,3 @@ class Console:
                 waiter.future.set_exception(
                     ConsoleClosed(f"console {self.name} was closed while it was waited for", where=str(self.log_path))
                 )
-
-
-def any_alarm(consoles: Iterable[Console]) -> Console | None:
-    """Return the first console that has seen an alarm."""
-    return next((console for console in consoles if console.alarming), None)

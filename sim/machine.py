@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sim.console import Console, any_alarm
+from sim.console import Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import GuestAlarm, QmpFailed
 from sim.platform import Platform
@@ -27,6 +27,8 @@ WATCH_EVERY = 0.25
 # From the start of the process to QMP's greeting.
 GREETING = Budget(work=30, idle=30, wall=120)
 AUTOPSY_PATIENCE = 5.0
+# Between the hang-up of a line and the news of QEMU's end (s).
+HANG_UP_PATIENCE = 1.0
 # QEMU's own limit for one virtio-serial device (VIRTIO_SERIAL_MAX_PORTS is 511; its default is 31).
 MAX_PORTS = 31
 
@@ -203,13 +205,19 @@ class Machine:
                 if not task.done():
                     meter.check()
             return task.result()
+        except (QmpFailed, ConsoleClosed) as error:
+            # A line that hangs up is only the symptom if QEMU itself has gone.
+            await asyncio.wait({self.process.exited}, timeout=HANG_UP_PATIENCE)
+            if self.process.exited.done() and not outlives_qemu:
+                raise self.process.exited.result().error() from error
+            raise
         finally:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
 
     async def _raise_alarm(self) -> None:
-        console = any_alarm(self._consoles)
+        console = next((console for console in self._consoles if console.alarming), None)
         if console is not None:
             alarm = await console.alarm
             raise GuestAlarm(console.name, f"{alarm.name}: {alarm.line}", alarm.excerpt)

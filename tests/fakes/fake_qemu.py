@@ -1,0 +1,99 @@
+"""Stands in for QEMU in tests of the harness: speaks QMP, and has faults that the real one has not on demand.
+
+usage: fake_qemu.py BEHAVIOUR QEMU-ARGUMENT...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+GREETING = {"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 13}, "package": "fake"}, "capabilities": []}}
+
+
+def descriptors(args: list[str]) -> dict[str, int]:
+    found = (re.fullmatch(r"socket,id=([^,]+),fd=(\d+)", arg) for arg in args)
+    return {match[1]: int(match[2]) for match in found if match}
+
+
+def answer(line: dict[str, object]) -> dict[str, object]:
+    returns: dict[str, object] = {
+        "query-cpus-fast": [{"thread-id": threading.get_native_id(), "cpu-index": 0}],
+        "human-monitor-command": "fake registers\r\n",
+        "query-status": {"status": "running", "running": True},
+    }
+    name = str(line["execute"])
+    if name == "fail":
+        return {"error": {"class": "GenericError", "desc": "as asked"}}
+    return {"return": returns.get(name, {})}
+
+
+def requests(end: socket.socket) -> Iterator[dict[str, object]]:
+    """Yield the requests: JSON values that follow each other, with or without a line's end between them."""
+    pending = ""
+    while data := end.recv(65536):
+        pending += data.decode()
+        while pending := pending.lstrip():
+            try:
+                request, used = json.JSONDecoder().raw_decode(pending)
+            except ValueError:
+                break
+            pending = pending[used:]
+            yield request
+
+
+def serve_qmp(end: socket.socket) -> None:
+    def say(value: object) -> None:
+        end.sendall(json.dumps(value).encode() + b"\r\n")
+
+    say(GREETING)
+    for request in requests(end):
+        say({**answer(request), **({"id": request["id"]} if "id" in request else {})})
+        if request["execute"] == "event":
+            say({"event": "RESET", "data": {}, "timestamp": {"seconds": 0, "microseconds": 0}})
+
+
+def main() -> None:
+    behaviour, args = sys.argv[1], sys.argv[2:]
+    if behaviour == "refuse":
+        sys.exit("fake: -machine: unsupported machine type")
+    if behaviour == "ignore-sigterm":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    fds = descriptors(args)
+    ends = {name: socket.socket(fileno=fd) for name, fd in fds.items()}
+    if behaviour == "mute":
+        time.sleep(600)
+    console = ends["console"]
+    threading.Thread(target=serve_qmp, args=(ends["qmp"],), daemon=True).start()
+    console.sendall(b"[    0.000000] Linux version fake\r\n")
+    if behaviour != "no-channel":
+        ends["command"].sendall(b"testbed: channel open\n")
+    shell = subprocess.Popen(["sh"], stdin=fds["command"], stdout=fds["command"], stderr=fds["command"])
+    if behaviour == "panic":
+        console.sendall(b"[    1.000000] Kernel panic - not syn")
+        time.sleep(0.05)
+        console.sendall(b"cing: as asked\r\n[    1.1] Call Trace:\r\n[    1.2] .fake+0x1\r\n")
+    if behaviour == "flood":
+        block = b"".join(b"[    2.%06d] flood of lines on the console\r\n" % number for number in range(20000))
+        for _ in range(10):
+            console.sendall(block)
+        console.sendall(b"flood is over\r\n")
+    if behaviour == "abort":
+        time.sleep(0.3)
+        os.abort()
+    if behaviour == "spin":
+        while True:
+            pass
+    shell.wait()
+    time.sleep(600)
+
+
+main()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from base.errors import UsageError
+from base.yamlmodel import YamlError
+from sim.machine import MachineSpec
+from sim.platform import find_platform, load_platforms
+from sim.qemu import QemuBinary
+
+
+def test_the_platforms_of_the_970_are_there() -> None:
+    platforms = load_platforms()
+    assert platforms["g5"].max_cpus == 1
+    assert platforms["pseries-970"].default_firmware == "slof"
+
+
+def test_an_unknown_platform_suggests_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'pseries-970'"):
+        find_platform("pseries970")
+
+
+def test_a_typo_in_a_platform_is_told_with_line_and_column(tmp_path: Path) -> None:
+    text = (Path(load_platforms.__code__.co_filename).parent / "platforms/g5.yaml").read_text()
+    bad = tmp_path / "g5.yaml"
+    bad.write_text(text.replace("max-cpus:", "max-cpu:"))
+    line = text.splitlines().index("max-cpus: 1") + 1
+    with pytest.raises(YamlError, match=rf"g5.yaml:{line}:1: unknown key 'max-cpu'; did you mean 'max-cpus'"):
+        load_platforms(tmp_path)
+
+
+def test_commands_have_a_channel_of_their_own() -> None:
+    binary = QemuBinary(("qemu",), "10")
+    fds = {"qmp": 3, "console": 4, "command": 5}
+    g5 = MachineSpec(find_platform("g5"), binary, "openbios").arguments(fds)
+    assert g5.count("-serial") == 1
+    assert "virtserialport,bus=ports.0,chardev=command,name=dom0.command" in g5
+    pseries = MachineSpec(find_platform("pseries-970"), binary, "vof").arguments(fds)
+    assert pseries.count("-serial") == 2
+    assert "pseries,x-vof=on" in pseries
