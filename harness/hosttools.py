@@ -19,18 +19,25 @@ from base.errors import InfraError
 Say = Callable[[str], None]
 # Debian's python3 comes without it; the module cannot be told from the command `python3`.
 VENV = ("python3 -m venv", "python3-venv", "makes the test bed's own Python environment")
+# Compilers only recommend the C library they link with, and recommendations are not installed.
+LIBRARIES = (
+    ("/usr/include/stdlib.h", "libc6-dev", "C library of the programs that run while a build runs"),
+    ("/usr/powerpc64-linux-gnu/lib/libc.a", "libc6-dev-ppc64-cross", "C library of dom0's and domU's programs"),
+)
 LOCK_WAIT = 600  # seconds that apt waits for another apt to finish
 
 
 class Tool(NamedTuple):
-    """A program, the Debian package it comes in, and what it is for."""
+    """A program (or, with a path for its name, a file), the Debian package it comes in, and what it is for."""
 
     command: str
     package: str
     reason: str
 
     def present(self) -> bool:
-        """Return whether the program can be started here."""
+        """Return whether the program can be started here, or the file is there."""
+        if self.command.startswith("/"):
+            return Path(self.command).exists()
         if self.package == VENV[1]:
             return importlib.util.find_spec("ensurepip") is not None
         return shutil.which(self.command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin") is not None
@@ -55,8 +62,9 @@ def read_packages(path: Path) -> list[Tool]:
 
 
 def needed(checkout: str | Path) -> list[Tool]:
-    """Return all programs that this checkout needs, Python's venv module first. Raises InfraError."""
-    return [Tool(*VENV), *read_packages(Path(checkout) / "packages.txt")]
+    """Return all that this checkout needs of the host, Python's venv module first. Raises InfraError."""
+    libraries = [Tool(*library) for library in LIBRARIES]
+    return [Tool(*VENV), *read_packages(Path(checkout) / "packages.txt"), *libraries]
 
 
 def install_command(packages: Sequence[str]) -> list[str] | None:
@@ -79,9 +87,9 @@ def ensure(checkout: str | Path, *, install: bool, say: Say, tools: Sequence[Too
     if not missing:
         return
     packages = sorted({tool.package for tool in missing})
-    say("these programs are missing:")
+    say("missing on this machine:")
     for tool in missing:
-        say(f"  {tool.command:<28}{tool.package:<32}{tool.reason}")
+        say(f"  {tool.command:<38}{tool.package:<32}{tool.reason}")
     by_hand = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
     if not install:
         raise InfraError("Debian packages are missing, and --no-install forbids installing them", hint=by_hand)

@@ -5,6 +5,7 @@ The launcher reads `split` before any environment exists: standard library only.
 
 from __future__ import annotations
 
+import difflib
 import os
 import subprocess
 import sys
@@ -40,9 +41,9 @@ def split(words: list[str]) -> tuple[list[str], list[str]]:
     for word in named:
         if word not in RINGS:
             kind = "option" if word.startswith("-") else "ring"
-            raise UsageError(
-                f"unknown {kind} '{word}'; rings: {', '.join(RINGS)}", hint="options of pytest follow after `--`"
-            )
+            near = difflib.get_close_matches(word, RINGS, n=1)
+            text = f"did you mean '{near[0]}'?" if near else f"rings: {', '.join(RINGS)}"
+            raise UsageError(f"unknown {kind} '{word}'; {text}", hint="options of pytest follow after `--`")
     return [ring for ring in RINGS if not named or ring in named], rest
 
 
