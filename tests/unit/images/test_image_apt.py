@@ -157,4 +157,5 @@ def test_nothing_of_the_hosts_apt_is_touched(archive: AptArchive, tmp_path: Path
     settings = dict(line.rstrip(";").split(" ", 1) for line in done.stdout.splitlines())
     for key in ("Dir::State::lists", "Dir::State::status", "Dir::Cache::archives", "Dir::Etc::sourcelist"):
         assert settings[key].strip('"').startswith(str(tmp_path)), key
+    assert {settings[f"Dir::Etc::{key}"] for key in ("main", "parts")} == {'"/dev/null"'}
     assert not any("Invoke" in key and value != '""' for key, value in settings.items())

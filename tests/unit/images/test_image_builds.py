@@ -32,12 +32,15 @@ sys.path.insert(0, {project!r})
 from pathlib import Path
 from images.api import ensure
 from images.catalogue import load_catalogue
-ensure(["slow"], catalogue=load_catalogue(Path({recipes!r})))
+report = lambda event: Path({note!r}, event.state).touch()
+ensure(["slow"], catalogue=load_catalogue(Path({recipes!r})), report=report)
 """
 
 
-def child(project: Project) -> subprocess.Popen[bytes]:
-    code = CHILD.format(project=str(PROJECT), recipes=str(project.root / "recipes"))
+def child(project: Project, note: Path) -> subprocess.Popen[bytes]:
+    """Start `ensure("slow")` in another process, which leaves a file in `note` for each state it reports."""
+    note.mkdir()
+    code = CHILD.format(project=str(PROJECT), recipes=str(project.root / "recipes"), note=str(note))
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
 
 
@@ -153,10 +156,18 @@ def test_the_first_failure_stops_the_others_and_is_the_one_told(project: Project
     assert time.monotonic() - start < 15
 
 
-@pytest.mark.parametrize("text", ["halo\n", "goodbye\n"], ids=["other context", "already applied"])
-def test_a_patch_that_does_not_apply_is_loud(project: Project, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "patch_text"),
+    [
+        ("halo\n", PATCH),
+        ("goodbye\n", PATCH),
+        ("a\nx\nc\nold\nd\ne\nf\n", PATCH.partition("@@")[0] + "@@ -1,7 +1,7 @@\n a\n b\n c\n-old\n+new\n d\n e\n f\n"),
+    ],
+    ids=["other text", "already applied", "context differs far from the change"],
+)
+def test_a_patch_that_does_not_apply_is_loud(project: Project, text: str, patch_text: str) -> None:
     project.source(text=text)
-    patch = project.write("patches/bye.patch", PATCH)
+    patch = project.write("patches/bye.patch", patch_text)
     project.recipe(
         "made",
         """\
@@ -187,7 +198,7 @@ def test_a_killed_build_leaves_no_artifact_and_no_process(project: Project) -> N
             wait
         """,
     )
-    running = child(project)
+    running = child(project, project.root / "states")
     wait_for(note, running)
     pids = [int(word) for word in note.read_text().split()]
     running.send_signal(signal.SIGKILL)
@@ -204,13 +215,27 @@ def test_a_killed_build_leaves_no_artifact_and_no_process(project: Project) -> N
 
 
 def test_two_processes_build_it_once(project: Project) -> None:
-    count = project.root / "count"
-    project.recipe("slow", f"build: {{shell: 'echo x >> {count}; touch $OUT/x; sleep 0.7'}}\n")
-    first = child(project)
+    count, go = project.root / "count", project.root / "go"
+    project.recipe(
+        "slow", f"build: {{shell: 'echo x >> {count}; touch $OUT/x; until [ -e {go} ]; do sleep 0.01; done'}}\n"
+    )
+    first = child(project, project.root / "first")
     wait_for(count, first)
-    second = child(project)
+    second = child(project, project.root / "second")
+    wait_for(project.root / "second" / "waiting", second)
+    go.touch()
     assert (first.wait(), second.wait()) == (0, 0)
     assert count.read_text() == "x\n"
+
+
+def test_leftovers_of_dead_runs_go_and_builds_of_live_ones_stay(project: Project) -> None:
+    project.recipe("made", "build: {shell: 'echo 1 > $OUT/x'}\n")
+    store = Store(project.cache)
+    for name in ("dead", "living", ".of-999999999-download", f".of-{os.getpid()}-download"):
+        (store.folder("build") / name / "out").mkdir(parents=True)
+    with store.lock("living"):
+        project.ensure("made")
+    assert {path.name for path in (project.cache / "build").iterdir()} == {"living", f".of-{os.getpid()}-download"}
 
 
 @pytest.mark.parametrize("part", ["file", "manifest", "extra", "missing", "mode"])

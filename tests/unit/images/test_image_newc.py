@@ -57,6 +57,7 @@ def test_entries_read_back_with_parents_first() -> None:
     assert (found["bin"].mode, found["bin"].data) == (stat.S_IFLNK | 0o777, b"usr/bin")
     assert (found["dev/console"].mode, found["dev/console"].device) == (stat.S_IFCHR | 0o600, (5, 1))
     assert found["tmp"].mode == stat.S_IFDIR | 0o1777
+    assert {entry.mtime for entry in found.values()} == {0}
     assert len({entry.inode for entry in found.values()}) == len(found)
 
 
