@@ -94,14 +94,15 @@ def _make(checkout: str, folder: str, dependencies: list[str], say: Say) -> None
         began = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)
         with log.open("wb") as stream:
-            _command([sys.executable, "-m", "venv", folder], stream.fileno(), log)
+            _command([sys.executable, "-m", "venv", folder], stream.fileno(), log, lock.fileno())
             pip = [f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-            _command([*pip, *dependencies], stream.fileno(), log)
+            _command([*pip, *dependencies], stream.fileno(), log, lock.fileno())
         Path(folder, STAMP).touch()
         say(f"  done in {time.monotonic() - began:.0f} s")
 
 
-def _command(command: list[str], output: int, log: os.PathLike[str]) -> None:
+def _command(command: list[str], output: int, log: os.PathLike[str], lock: int) -> None:
+    """Run a command that keeps the lock: if only we are killed, nobody begins anew while pip still writes."""
     import shlex  # noqa: PLC0415
     import subprocess  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
@@ -109,7 +110,7 @@ def _command(command: list[str], output: int, log: os.PathLike[str]) -> None:
     from harness.hosttools import tail  # noqa: PLC0415
 
     os.write(output, f"$ {shlex.join(command)}\n".encode())
-    code = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
+    code = subprocess.run(command, stdout=output, stderr=output, check=False, pass_fds=[lock]).returncode
     if code != 0:
         raise InfraError(
             f"no Python environment: exit code {code} of {shlex.join(command[:4])}...\n{tail(Path(log))}",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import importlib.machinery
 import importlib.util
 import multiprocessing
@@ -232,7 +233,7 @@ def test_the_environment_follows_its_dependencies() -> None:
 def fake_command(log: Path, fail: bool = False) -> Any:
     """Stand for venv and pip: make what they make, count the calls."""
 
-    def run(command: list[str], output: int, _log: object) -> None:
+    def run(command: list[str], output: int, _log: object, _lock: int) -> None:
         with log.open("a") as stream:
             stream.write(command[2] + "\n")
         if command[2] == "venv":
@@ -279,8 +280,28 @@ def test_a_half_made_environment_is_not_trusted(cache: Path, calls: Path, monkey
 def test_a_failing_step_shows_its_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("wb") as stream, pytest.raises(InfraError, match=r"exit code 7(.|\n)*no such thing") as caught:
-        environment._command(["sh", "-c", "echo no such thing; exit 7"], stream.fileno(), log)
+        environment._command(["sh", "-c", "echo no such thing; exit 7"], stream.fileno(), log, stream.fileno())
     assert caught.value.where == str(log)
+
+
+def test_a_pip_that_outlives_us_keeps_the_lock(tmp_path: Path) -> None:
+    log, path = tmp_path / "log", tmp_path / "lock"
+    # The command leaves a process behind, as a killed launcher leaves its pip.
+    with log.open("wb") as stream, path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment._command(
+            ["sh", "-c", "read answer < $0 & :", str(_fifo(tmp_path))], stream.fileno(), log, lock.fileno()
+        )
+    with path.open("w") as second:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (tmp_path / "fifo").write_text("go\n")
+        fcntl.flock(second, fcntl.LOCK_EX)
+
+
+def _fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "fifo")
+    return folder / "fifo"
 
 
 def _start(calls: Path, queue: Any) -> None:
