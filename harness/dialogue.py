@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Sequence
 
@@ -51,7 +50,7 @@ async def hold(console: Console, lines: Sequence[Exchange]) -> None:
 
     end_tap = console.tap(outgoing.put_nowait)
     pumps = [asyncio.create_task(to_pexpect()), asyncio.create_task(from_pexpect())]
-    person = pexpect.fdpexpect.fdspawn(theirs.fileno(), encoding=None)
+    person = pexpect.fdpexpect.fdspawn(theirs.detach(), encoding=None)
     try:
         for turn in lines:
             if turn.send is not None:
@@ -67,5 +66,14 @@ async def hold(console: Console, lines: Sequence[Exchange]) -> None:
             pump.cancel()
         await asyncio.wait(pumps)
         ours.close()
-        with contextlib.suppress(OSError):
-            theirs.close()
+        _close(person)
+        await asyncio.sleep(0)  # lets the transport go, and the descriptor with it
+
+
+def _close(person: pexpect.fdpexpect.fdspawn[bytes]) -> None:
+    """Close pexpect's descriptor once: through the transport that its first asynchronous wait made, if any."""
+    made = getattr(person, "async_pw_transport", None)
+    if made is not None:
+        made[1].close()
+    else:
+        person.close()

@@ -129,6 +129,9 @@ class _Run:
     async def _run_step(self, cell: Cell, verb: Verb, step: Step) -> _Ending:
         try:
             remark = await verb.function(cell, verb.params.model_validate(step.params))
+            if cell.started is not None:
+                # An oops beside a step that got its answer is still an oops.
+                await cell.started.check()
         except DeadlineExpired as error:
             return _Ending(Verdict.TIMEOUT, str(error))
         except GuestAlarm as error:

@@ -9,6 +9,13 @@ from pathlib import Path
 
 from sim.errors import DeadlineExpired, HostStarved
 
+# However short a deadline is, so long (s) a guest may sleep, and the clock may run: the harness itself
+# and the host's disk have a part in every answer.
+LEAST_IDLE = 10.0
+LEAST_WALL = 60.0
+# The host may give the machine this fraction (one in N) of a CPU before nothing can be judged.
+WALL_SHARE = 8.0
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -27,7 +34,7 @@ class Budget:
     def of(cls, seconds: float, *, factor: float = 1.0) -> Budget:
         """Make the usual budget for what takes at most `seconds` of a calm host of speed factor 1."""
         scaled = seconds * factor
-        return cls(work=scaled, idle=max(scaled, 10.0), wall=max(scaled * 8, 60.0))
+        return cls(work=scaled, idle=max(scaled, LEAST_IDLE), wall=max(scaled * WALL_SHARE, LEAST_WALL))
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,9 @@ class Machine:
                     raise self.process.exited.result().error()
                 if not task.done():
                     meter.check()
-            return task.result()
+            result = task.result()
+            await self._raise_alarm()
+            return result
         except (QmpFailed, ConsoleClosed) as error:
             # A line that hangs up is only the symptom if QEMU itself has gone.
             await asyncio.wait({self.process.exited}, timeout=HANG_UP_PATIENCE)
@@ -215,6 +217,13 @@ class Machine:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+
+    async def check(self) -> None:
+        """Raise GuestAlarm if a console has shown an alarm, after QEMU has handed over what it printed so far.
+
+        Raises QmpFailed, or what the end of QEMU means, if it is gone.
+        """
+        await self.wait("QEMU answers on QMP", self.qmp.execute("query-status"), GREETING)
 
     async def _raise_alarm(self) -> None:
         console = next((console for console in self._consoles if console.alarming), None)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from images.cli import main as images_main
-
 from harness.display import Display
+from images.cli import main as images_main
 
 
 def main(argv: Sequence[str]) -> int:

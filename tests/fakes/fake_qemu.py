@@ -74,18 +74,21 @@ def main() -> None:
     console = ends["console"]
     threading.Thread(target=serve_qmp, args=(ends["qmp"],), daemon=True).start()
     console.sendall(b"[    0.000000] Linux version fake\r\n")
-    if behaviour != "no-channel":
-        ends["command"].sendall(b"testbed: channel open\n")
-    shell = subprocess.Popen(["sh"], stdin=fds["command"], stdout=fds["command"], stderr=fds["command"])
     if behaviour == "panic":
         console.sendall(b"[    1.000000] Kernel panic - not syn")
         time.sleep(0.05)
         console.sendall(b"cing: as asked\r\n[    1.1] Call Trace:\r\n[    1.2] .fake+0x1\r\n")
+    if behaviour != "no-channel":
+        ends["command"].sendall(b"testbed: channel open\n")
+    shell = subprocess.Popen(["sh"], stdin=fds["command"], stdout=fds["command"], stderr=fds["command"])
     if behaviour == "flood":
         block = b"".join(b"[    2.%06d] flood of lines on the console\r\n" % number for number in range(20000))
         for _ in range(10):
             console.sendall(block)
         console.sendall(b"flood is over\r\n")
+    if behaviour == "echo-console":
+        while data := console.recv(4096):
+            console.sendall(b"got: " + data)
     if behaviour == "abort":
         time.sleep(0.3)
         os.abort()

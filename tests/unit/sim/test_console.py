@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.console import Console, ConsoleClosed
@@ -30,7 +30,6 @@ def _with_console(folder: Path, scene: Callable[[Console, socket.socket], Awaita
     asyncio.run(play())
 
 
-@settings(deadline=None, max_examples=50)
 @given(cuts=st.lists(st.integers(0, 30), max_size=6))
 def test_a_marker_is_found_however_it_is_split(cuts: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     text = b"noise <marker-42> and the rest"

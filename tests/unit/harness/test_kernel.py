@@ -1,0 +1,41 @@
+"""Which kernel a file is."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from base.errors import UsageError
+from harness.kernel import build_id, identify
+
+
+def note(kind: int, name: bytes, content: bytes, order: str = ">") -> bytes:
+    def padded(data: bytes) -> bytes:
+        return data + b"\0" * (-len(data) % 4)
+
+    return struct.pack(f"{order}III", len(name), len(content), kind) + padded(name) + padded(content)
+
+
+def test_the_build_id_is_found_among_other_notes() -> None:
+    notes = note(1, b"Linux\0", b"abc") + note(3, b"LNX\0", b"no") + note(3, b"GNU\0", bytes(range(20)))
+    assert build_id(notes) == bytes(range(20)).hex()
+    assert build_id(note(3, b"GNU\0", b"\1\2", "<"), "<") == "0102"
+
+
+@pytest.mark.parametrize("notes", [b"", b"short", note(1, b"GNU\0", b"x"), note(3, b"LNX\0", b"x")])
+def test_no_build_id_is_no_error(notes: bytes) -> None:
+    assert build_id(notes) == ""
+
+
+def test_a_file_that_is_no_kernel_is_told_what_it_is(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("hello")
+    with pytest.raises(UsageError, match="is not an ELF file"):
+        identify(text)
+    with pytest.raises(UsageError, match=r"cannot read the kernel .*No such file"):
+        identify(tmp_path / "none")
+    with pytest.raises(UsageError, match="not 64-bit PowerPC"):
+        identify(Path(sys.executable).resolve())

@@ -1,0 +1,77 @@
+"""Scenario files: what is wrong is told where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from base.errors import UsageError
+from base.yamlmodel import YamlError
+from harness.scenario import FOLDER, find_scenario, load_scenario, load_scenarios
+from harness.verbs import verbs
+
+HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\nsteps:\n"
+
+
+def _load(folder: Path, steps: str, head: str = HEAD) -> None:
+    path = folder / "mine.yaml"
+    path.write_text(head + steps)
+    load_scenario(path)
+
+
+@pytest.mark.parametrize(
+    ("steps", "problem"),
+    [
+        ("  - boots-dom0\n", "mine.yaml:5:5: unknown verb 'boots-dom0'; did you mean 'boot-dom0'?"),
+        ("  - craete: u1\n", "mine.yaml:5:5: unknown verb 'craete'; did you mean 'create'?"),
+        ("  - create: {domain: u1, memroy: 256}\n", "mine.yaml:5:26: unknown key 'memroy'; did you mean 'memory'?"),
+        ("  - create: {domain: u1, memory: lots}\n", "mine.yaml:5:26: memory: "),
+        ("  - create: {domain: u1, vcpus: 0}\n", "mine.yaml:5:26: vcpus: "),
+        ("  - create\n", "mine.yaml:5:5: key 'domain' is missing"),
+        ("  - create: u2\n", "mine.yaml:5:5: no domU 'u2'; known: dom0, u1 (name it under `domus:`)"),
+        ("  - run: {domain: dom0, command: ls, prints: '('}\n", "mine.yaml:5:38: not a regular expression"),
+        ("  - run: ls\n", "mine.yaml:5:5: verb 'run' takes its parameters by name"),
+        ("  - [create, u1]\n", "mine.yaml:5:5: a step is one verb"),
+        ("  - create: u1\n    boots: u1\n", "mine.yaml:5:5: a step is one verb"),
+        ("  - dialogue: {domain: dom0, lines: [{send: a, expect: b}]}\n", "a turn is either `send` or `expect`"),
+    ],
+)
+def test_a_bad_step_is_told_with_its_place(steps: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(YamlError) as caught:
+        _load(tmp_path, steps)
+    assert problem in str(caught.value)
+
+
+def test_all_bad_steps_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(YamlError) as caught:
+        _load(tmp_path, "  - nonsense\n  - create: u9\n  - run: {domain: dom0}\n")
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("feature: x\nsummary: s\nsetps: []\n", ":3:1: unknown key 'setps'; did you mean 'steps'?"),
+        ("feature: x\nsummary: s\nsteps: []\n", ":3:1: steps: "),
+        ("feature: [x]\nsummary: s\nsteps: [boot-dom0]\n", ":1:1: feature: "),
+        ("- boot-dom0\n", ":1:1: a scenario is a mapping"),
+    ],
+)
+def test_a_bad_head_is_told_with_its_place(text: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(YamlError) as caught:
+        _load(tmp_path, "", head=text)
+    assert problem in str(caught.value)
+
+
+def test_a_missing_scenario_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match=r"no scenario file \./none\.yaml"):
+        find_scenario("./none.yaml")
+    with pytest.raises(UsageError, match="did you mean 'domu-boot'"):
+        find_scenario("domuboot")
+
+
+def test_every_scenario_loads_and_every_verb_has_a_summary() -> None:
+    assert {"dom0-boot", "domu-boot"} <= set(load_scenarios())
+    assert all(verb.summary.endswith(".") for verb in verbs().values())
+    assert sorted(load_scenarios()) == sorted(path.stem for path in FOLDER.glob("*.yaml"))
