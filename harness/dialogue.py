@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import pexpect
 import pexpect.fdpexpect
@@ -70,7 +71,7 @@ async def hold(console: Console, lines: Sequence[Exchange]) -> None:
         await asyncio.sleep(0)  # lets the transport go, and the descriptor with it
 
 
-def _close(person: pexpect.fdpexpect.fdspawn[bytes]) -> None:
+def _close(person: pexpect.fdpexpect.fdspawn[Any]) -> None:
     """Close pexpect's descriptor once: through the transport that its first asynchronous wait made, if any."""
     made = getattr(person, "async_pw_transport", None)
     if made is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from base.errors import UsageError
 from base.yamlmodel import YamlError
 from harness.scenario import FOLDER, find_scenario, load_scenario, load_scenarios
+from harness.schema import scenario_schema
 from harness.verbs import verbs
 
 HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\nsteps:\n"
@@ -75,3 +77,8 @@ def test_every_scenario_loads_and_every_verb_has_a_summary() -> None:
     assert {"dom0-boot", "domu-boot"} <= set(load_scenarios())
     assert all(verb.summary.endswith(".") for verb in verbs().values())
     assert sorted(load_scenarios()) == sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def test_the_editors_schema_is_that_of_the_models() -> None:
+    """Renew it with `python -m harness.schema > scenarios/schema.json`."""
+    assert json.loads((FOLDER / "schema.json").read_text()) == scenario_schema()
