@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter
@@ -75,9 +76,12 @@ class CellEnd(_Entry):
 
 Entry = CellStart | StepStart | StepEnd | Fact | Note | CellEnd
 
-_adapter: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
+
+@cache
+def _adapter() -> TypeAdapter[Entry]:
+    return TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 
 
 def read_entry(data: Any) -> Entry:
     """Validate one line's data. Raises pydantic.ValidationError."""
-    return _adapter.validate_python(data)
+    return _adapter().validate_python(data)

@@ -43,7 +43,7 @@ class Status(StrEnum):
 class Record(BaseModel):
     """Base of what is written to disk: immutable; keys that a later writer added are passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, allow_inf_nan=False, defer_build=True)
 
 
 class CellId(Record):
