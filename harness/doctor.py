@@ -128,7 +128,7 @@ def _mirror() -> Check:
     if not Path(APT_HELPER).is_file():
         return Check("Debian mirror", False, f"{APT_HELPER} is missing", "apt-get install apt")
     with tempfile.TemporaryDirectory() as folder:
-        command = [APT_HELPER, "download-file", url, f"{folder}/InRelease"]
+        command = [APT_HELPER, "-o", "Acquire::Retries=0", "download-file", url, f"{folder}/InRelease"]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MIRROR_WAIT)
             trouble = (done.stderr.strip() or done.stdout.strip()) if done.returncode else ""
