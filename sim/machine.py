@@ -12,9 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from base.errors import TestbedError
 from sim.console import Console, ConsoleClosed
 from sim.deadline import Budget, Meter
-from sim.errors import GuestAlarm, QmpFailed
+from sim.errors import GuestAlarm, MachineStopped, QemuKilled, QmpFailed
 from sim.platform import Platform
 from sim.qemu import QemuBinary, QemuProcess
 from sim.qmp import Qmp
@@ -185,24 +186,23 @@ class Machine:
         self._consoles.remove(console)
         await console.close()
 
-    async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget, *, outlives_qemu: bool = False) -> T:
-        """Wait for `work`, but not beyond its budget, a panic on any console, or QEMU's own end.
+    async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget) -> T:
+        """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.
 
-        With `outlives_qemu` the end of QEMU is what may be waited for. Raises what `work` raises, GuestAlarm,
-        DeadlineExpired, HostStarved, or what the end of QEMU means (see `Exit.error`).
+        Raises what `work` raises, GuestAlarm, DeadlineExpired, HostStarved, or what the end means: MachineStopped,
+        QemuCrashed, QemuKilled, QemuRefused.
         """
         task = asyncio.create_task(work, name=what)
+        stop = asyncio.create_task(self.qmp.event("SHUTDOWN"))
         meter = Meter(what, budget, self.process.pid, self._vcpus)
         try:
             while not task.done():
-                awaited: set[asyncio.Future[Any]] = {task, *(console.alarm for console in self._consoles)}
-                if not outlives_qemu:
-                    awaited.add(self.process.exited)
+                awaited: set[asyncio.Future[Any]] = {task, stop, self.process.exited}
+                awaited |= {console.alarm for console in self._consoles}
                 await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 await self._raise_alarm()
-                if self.process.exited.done() and not outlives_qemu and not task.done():
-                    raise self.process.exited.result().error()
                 if not task.done():
+                    self._raise_end()
                     meter.check()
             result = task.result()
             await self._raise_alarm()
@@ -210,13 +210,26 @@ class Machine:
         except (QmpFailed, ConsoleClosed) as error:
             # A line that hangs up is only the symptom if QEMU itself has gone.
             await asyncio.wait({self.process.exited}, timeout=HANG_UP_PATIENCE)
-            if self.process.exited.done() and not outlives_qemu:
-                raise self.process.exited.result().error() from error
+            try:
+                self._raise_end()
+            except TestbedError as end:
+                raise end from error
             raise
         finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
+            for pending in (task, stop):
+                if not pending.done():
+                    pending.cancel()
+                    await asyncio.wait({pending})
+
+    def _raise_end(self) -> None:
+        """Raise what it means if the machine has stopped or QEMU has gone."""
+        stops = [event["data"]["reason"] for event in self.qmp.events if event["event"] == "SHUTDOWN"]
+        if "host-signal" in stops:
+            raise QemuKilled("QEMU was told to end by a signal from outside", hint="who sent it SIGTERM?")
+        if self.process.exited.done():
+            raise self.process.exited.result().error()
+        if stops:
+            raise MachineStopped(f"the machine was switched off or reset while it was awaited ({stops[0]})")
 
     async def check(self) -> None:
         """Raise GuestAlarm if a console has shown an alarm, after QEMU has handed over what it printed so far.

@@ -1,0 +1,115 @@
+"""Real QEMU with its firmware: the machine's joints without a guest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from harness.dialogue import Exchange, hold
+from sim.deadline import Budget
+from sim.errors import DeadlineExpired, MachineStopped, QemuCrashed, QemuKilled, QemuRefused
+from sim.machine import Machine, MachineSpec
+
+Make = Callable[[str, str], MachineSpec]
+FIRMWARE = Budget.of(60)
+PROMPT = r"\d+ > "
+
+
+@pytest.mark.parametrize(("platform", "firmware"), [("g5", "openbios"), ("pseries-970", "slof")])
+def test_firmware_answers_a_person(platform: str, firmware: str, firmware_spec: Make, tmp_path: Path) -> None:
+    """Both speak Forth: a sum typed in must come back computed."""
+    lines = (Exchange(expect=PROMPT), Exchange(send="decimal 123 457 * .\r"), Exchange(expect=r"56211"))
+
+    async def scene() -> None:
+        async with Machine(firmware_spec(platform, firmware), tmp_path) as machine:
+            await machine.wait("the firmware answers", hold(machine.console, lines), FIRMWARE)
+
+    asyncio.run(scene())
+    assert (tmp_path / "console/dom0.log").stat().st_size > 0
+
+
+def test_a_long_answer_of_qmp_is_read_whole(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> int:
+        async with Machine(firmware_spec("pseries-970", "vof"), tmp_path) as machine:
+            schema = await machine.qmp.execute("query-qmp-schema")
+            return len(json.dumps(schema))
+
+    assert asyncio.run(scene()) > 100_000
+
+
+def test_a_reset_ends_a_wait_and_says_whence(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with Machine(firmware_spec("pseries-970", "slof"), tmp_path) as machine:
+            await machine.qmp.execute("system_reset")
+            await machine.wait("for ever", asyncio.Event().wait(), FIRMWARE)
+
+    with pytest.raises(MachineStopped, match="host-qmp-system-reset"):
+        asyncio.run(scene())
+
+
+def test_the_autopsy_has_the_registers_of_every_cpu(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        spec = replace(firmware_spec("pseries-970", "slof"), cpus=2)
+        async with Machine(spec, tmp_path) as machine:
+            await machine.autopsy()
+
+    asyncio.run(scene())
+    text = (tmp_path / "autopsy.txt").read_text()
+    assert text.count("NIP ") == 2
+    assert text.count("GPR00") == 2
+
+
+def test_a_firmware_that_does_nothing_times_out_with_its_state(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with Machine(firmware_spec("pseries-970", "slof"), tmp_path) as machine:
+            never = machine.console.expect("never printed")
+            try:
+                await machine.wait("a miracle", never, Budget(work=1, idle=1, wall=60))
+            finally:
+                await machine.autopsy()
+
+    with pytest.raises(DeadlineExpired, match="a miracle"):
+        asyncio.run(scene())
+    assert "'running': True" in (tmp_path / "autopsy.txt").read_text()
+
+
+def test_qemu_that_refuses_its_arguments(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        spec = replace(firmware_spec("g5", "openbios"), args=("-device", "no-such-device"))
+        async with Machine(spec, tmp_path):
+            pass
+
+    with pytest.raises(QemuRefused, match="no-such-device"):
+        asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(signal.SIGKILL, QemuKilled), (signal.SIGABRT, QemuCrashed), (signal.SIGTERM, QemuKilled)],
+)
+def test_whose_fault_the_end_of_qemu_is(
+    number: signal.Signals, error: type[Exception], firmware_spec: Make, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        async with Machine(firmware_spec("g5", "openbios"), tmp_path) as machine:
+            os.kill(machine.process.pid, number)
+            await machine.wait("for ever", asyncio.Event().wait(), FIRMWARE)
+
+    with pytest.raises(error):
+        asyncio.run(scene())
+
+
+def test_qemu_is_gone_when_the_block_ends(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> int:
+        async with Machine(firmware_spec("g5", "openbios"), tmp_path) as machine:
+            return machine.process.pid
+
+    assert not psutil.pid_exists(asyncio.run(scene()))
