@@ -43,10 +43,15 @@ def environment(checkout: str, *, install: bool, say: Say) -> str:
     return f"{folder}/bin/python"
 
 
+def cache_folder() -> str:
+    """Return the same folder as `base.paths.cache_root`, without platformdirs, which is not there yet."""
+    named = os.environ.get("TESTBED_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/ppc-testbed"
+    return os.path.abspath(os.path.expanduser(named))  # noqa: PTH100, PTH111  (speed)
+
+
 def place(dependencies: list[str]) -> str:
-    """Return the folder of the environment with these dependencies, below the same cache as all else."""
-    cache = os.environ.get("TESTBED_CACHE") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/ppc-testbed"
-    return f"{os.path.abspath(os.path.expanduser(cache))}/venv-{digest(dependencies)}"  # noqa: PTH100, PTH111  (speed)
+    """Return the folder of the environment with these dependencies."""
+    return f"{cache_folder()}/venv-{digest(dependencies)}"
 
 
 def read_dependencies(checkout: str) -> list[str]:

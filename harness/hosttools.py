@@ -10,13 +10,13 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from base.errors import InfraError
+from harness.environment import Say, cache_folder
 
-Say = Callable[[str], None]
 # Debian's python3 comes without it; the module cannot be told from the command `python3`.
 VENV = ("python3 -m venv", "python3-venv", "makes the test bed's own Python environment")
 # Compilers only recommend the C library they link with, and recommendations are not installed.
@@ -67,12 +67,11 @@ def needed(checkout: str | Path) -> list[Tool]:
     return [Tool(*VENV), *read_packages(Path(checkout) / "packages.txt"), *libraries]
 
 
-def install_command(packages: Sequence[str]) -> list[str] | None:
-    """Return the apt-get command for `packages`, through sudo if need be; None if this user cannot install."""
+def apt_get() -> list[str] | None:
+    """Return how to call apt-get with the right to install, through sudo if need be; None if there is no way."""
     if shutil.which("apt-get") is None:
         return None
-    options = ["-y", "--no-install-recommends", "-o", f"DPkg::Lock::Timeout={LOCK_WAIT}"]
-    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", *options, *packages]
+    command = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", f"DPkg::Lock::Timeout={LOCK_WAIT}"]
     if os.geteuid() == 0:
         return command
     return ["sudo", *command] if shutil.which("sudo") else None
@@ -90,20 +89,20 @@ def ensure(checkout: str | Path, *, install: bool, say: Say, tools: Sequence[Too
     say("missing on this machine:")
     for tool in missing:
         say(f"  {tool.command:<38}{tool.package:<32}{tool.reason}")
-    by_hand = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
+    arguments = ["install", "-y", "--no-install-recommends", *packages]
+    by_hand = shlex.join(["apt-get", *arguments])
     if not install:
         raise InfraError("Debian packages are missing, and --no-install forbids installing them", hint=by_hand)
-    command = install_command(packages)
-    if command is None:
+    apt = apt_get()
+    if apt is None:
         why = "neither root nor sudo" if shutil.which("apt-get") else "no apt-get: this is not Debian"
         raise InfraError(f"cannot install Debian packages here ({why})", hint=f"as root: {by_hand}")
     say(f"installing {len(packages)} Debian packages (a minute or two)...")
-    update = [*command[: command.index("apt-get") + 1], "update", *command[-len(packages) - 2 : -len(packages)]]
     log = log_file("apt.log")
     with log.open("wb") as stream:
-        if _run(update, stream) != 0:
+        if _run([*apt, "update"], stream) != 0:
             say(f"  apt-get update failed (see {log}); trying with the lists that are here")
-        code = _run(command, stream)
+        code = _run([*apt, *arguments], stream)
     still = [tool.command for tool in missing if not tool.present()]
     if code != 0 or still:
         what = f"apt-get ended with exit code {code}" if code else f"still missing: {', '.join(still)}"
@@ -114,17 +113,9 @@ def ensure(checkout: str | Path, *, install: bool, say: Say, tools: Sequence[Too
         )
 
 
-def cache_root() -> Path:
-    """Return the same folder as `base.paths.cache_root`, without platformdirs, which is not there yet."""
-    if named := os.environ.get("TESTBED_CACHE"):
-        return Path(named).expanduser().absolute()
-    xdg = os.environ.get("XDG_CACHE_HOME", "").strip()
-    return (Path(xdg) if xdg else Path("~/.cache").expanduser()) / "ppc-testbed"
-
-
 def log_file(name: str) -> Path:
     """Return the path of a log in the cache, in a folder that exists. Raises InfraError."""
-    folder = cache_root() / "logs"
+    folder = Path(cache_folder()) / "logs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -140,6 +131,6 @@ def tail(path: Path, lines: int = 12) -> str:
     return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:])
 
 
-def _run(command: Sequence[str], stream: object) -> int:
-    os.write(stream.fileno(), f"$ {shlex.join(command)}\n".encode())  # type: ignore[attr-defined]
-    return subprocess.run(command, stdout=stream, stderr=stream, check=False).returncode  # type: ignore[call-overload,no-any-return]
+def _run(command: Sequence[str], log: BinaryIO) -> int:
+    os.write(log.fileno(), f"$ {shlex.join(command)}\n".encode())
+    return subprocess.run(command, stdout=log, stderr=log, check=False).returncode
