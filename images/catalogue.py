@@ -12,7 +12,7 @@ from typing import Any
 from base.errors import UsageError
 from base.paths import PROJECT
 from base.yamlmodel import Document, YamlError, parse, suggest, validate
-from images.recipe import FileInput, ImageInput, Recipe
+from images.recipe import ClosureInput, FileInput, ImageInput, Recipe
 
 RECIPES = PROJECT / "images" / "recipes"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -162,6 +162,8 @@ def _check(base: Path, recipes: Mapping[str, Recipe], document: Document, recipe
             for patch in patches
             if not (base / "patches" / patch).is_file()
         ]
+    if recipe.build.tree and [type(item) for item in recipe.inputs] != [ClosureInput]:
+        problems.append(f"{document.place(('build', 'tree'))}: a tree is made from exactly one input, a closure")
     for other in recipe.after:
         if other not in recipes:
             problems.append(f"{document.place(('after',))}: there is no image '{other}'{suggest(other, list(recipes))}")

@@ -20,8 +20,8 @@ class Unpacker:
     def packages(self, files: Iterable[Path], folder: Path) -> None:
         """Unpack Debian packages, one over the other, into `folder`. Raises BuildError."""
         folder.mkdir(parents=True, exist_ok=True)
-        for file in files:
-            self._run(["dpkg-deb", "-x", str(file), str(folder)], folder)
+        loop = 'for file; do dpkg-deb -x "$file" . || exit; done'
+        self._run(["bash", "-c", loop, "dpkg-deb", *map(str, files)], folder)
 
     def archive(self, file: Path, folder: Path) -> None:
         """Unpack a source archive into `folder`, without its top folder. Raises BuildError."""

@@ -17,6 +17,7 @@ from images import lock as locks
 from images.errors import ArtifactError, BuildError, FetchError, PatchError
 from images.maintain import collect, garbage, repair, verify
 from images.store import Artifact, Store
+from images.tree import tree_command
 from tests.unit.images.fake_project import Project
 
 PATCH = """\
@@ -365,3 +366,22 @@ def test_progress_tells_what_a_task_took_before(project: Project) -> None:
 
 def test_an_artifact_is_a_plain_value(project: Project) -> None:
     assert Artifact("a", "0" * 64, project.root) == Artifact("a", "0" * 64, project.root)
+
+
+def test_a_program_of_a_tree_starts_with_the_trees_own_loader(tmp_path: Path) -> None:
+    artifact = Artifact("tree", "0" * 64, tmp_path)
+    with pytest.raises(ArtifactError, match="has no file 'usr/bin/tool'"):
+        tree_command(artifact, "usr/bin/tool")
+    for name in ("usr/bin/tool", "usr/lib/x86_64-linux-gnu/libtool.so", "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    # As before Debian 13: an absolute link, which leads out of the tree.
+    (tmp_path / "lib64").mkdir()
+    (tmp_path / "lib64/ld-linux-x86-64.so.2").symlink_to("/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+    assert tree_command(artifact, "usr/bin/tool") == [
+        f"{tmp_path}/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+        "--library-path",
+        f"{tmp_path}/usr/lib/x86_64-linux-gnu:{tmp_path}/lib/x86_64-linux-gnu",
+        f"{tmp_path}/usr/bin/tool",
+    ]

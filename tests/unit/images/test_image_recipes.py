@@ -58,6 +58,7 @@ def test_a_cycle_is_shown(project: Project) -> None:
         ("inputs:\n  - file: guest/none\nbuild: {shell: 'true'}\n", "a.yaml:4:5: there is no file"),
         ("patches: {src: []}\nbuild: {shell: 'true'}\n", "a.yaml:3:11: no input is called 'src'"),
         ("build: {shell: 'true', tree: {}}\n", "a.yaml:3:1: a build needs exactly one of"),
+        ("build: {tree: {}}\n", "a.yaml:3:9: a tree is made from exactly one input"),
         ("build: {}\n", "a.yaml:3:1: a build needs exactly one of"),
         ("build:\n  files:\n    x: nope:y\n", "a.yaml:5:5: no input is called 'nope'"),
         ("inputs:\n  - image: b-{flavour}\nbuild: {shell: 'true'}\n", "a.yaml:4:5: unknown variable 'flavour'"),
