@@ -45,6 +45,7 @@ class Cell:
         kernel: Path,
         initrd: Path,
         args: tuple[str, ...] = (),
+        may_reboot: bool = False,
     ) -> None:
         self.spec = spec
         self.journal = journal
@@ -61,6 +62,8 @@ class Cell:
             cpus=spec.platform.cpus,
             ports=tuple(port(domain, use) for domain in spec.scenario.domus for use in PORTS),
             args=args,
+            may_reboot=may_reboot,
+            alarms=spec.hypervisor.alarms,
         )
         self._directory = directory
         self._stack = stack

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from base.errors import UsageError
 from base.yamlmodel import Model, YamlError, load, suggest
+from sim.alarms import AlarmRule
 from sim.platform import Consoles
 
 FOLDER = Path(__file__).parent / "hypervisors"
@@ -49,7 +50,10 @@ class DomuMachine(Model):
 
 
 class Hypervisor(Model):
-    """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image."""
+    """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
+
+    `alarms` are lines by which it says on a console that a guest is lost.
+    """
 
     name: str
     title: str
@@ -58,6 +62,7 @@ class Hypervisor(Model):
     qemu: str
     kernels: dict[str, Column] = Field(min_length=1)
     domu: DomuMachine
+    alarms: tuple[AlarmRule, ...] = ()
 
     @model_validator(mode="after")
     def _no_reserved_column(self) -> Hypervisor:

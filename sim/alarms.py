@@ -40,8 +40,8 @@ class FoundAlarm:
 
 
 @cache
-def rules() -> tuple[AlarmRule, ...]:
-    """Return all rules. Raises InfraError when the file holds no list, YamlError."""
+def linux_alarms() -> tuple[AlarmRule, ...]:
+    """Return the alarms of any Linux console. Raises InfraError when the file holds no list, YamlError."""
     document = parse(DATA)
     if not isinstance(document.data, list):
         raise InfraError(f"{DATA} is not a list of alarms")
@@ -49,18 +49,17 @@ def rules() -> tuple[AlarmRule, ...]:
 
 
 @cache
-def _compiled() -> tuple[tuple[str, tuple[bytes, ...], re.Pattern[bytes]], ...]:
+def _compiled(rules: tuple[AlarmRule, ...]) -> tuple[tuple[str, tuple[bytes, ...], re.Pattern[bytes]], ...]:
     return tuple(
-        (rule.name, tuple(text.encode() for text in rule.contains), re.compile(rule.pattern.encode()))
-        for rule in rules()
+        (rule.name, tuple(text.encode() for text in rule.contains), re.compile(rule.pattern.encode())) for rule in rules
     )
 
 
-def find_alarm(block: bytes) -> FoundAlarm | None:
+def find_alarm(block: bytes, rules: tuple[AlarmRule, ...]) -> FoundAlarm | None:
     """Return the first alarm in a block of whole lines, None if there is none."""
     found: FoundAlarm | None = None
     # Plain substrings first: a console may pour out tens of megabytes, and almost none of it alarms.
-    for name, literals, pattern in _compiled():
+    for name, literals, pattern in _compiled(rules):
         for literal in literals:
             at = block.find(literal)
             while at >= 0:

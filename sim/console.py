@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base.errors import TestbedError
-from sim.alarms import Alarm, find_alarm
+from sim.alarms import Alarm, AlarmRule, find_alarm
 
 CHUNK = 1 << 16
 # A pattern may match across two reads by at most this many bytes.
@@ -59,10 +59,12 @@ class Console:
     """Reads a stream socket to the end, writes it to `NAME.log` with `NAME.timeline.jsonl` beside it.
 
     A timeline line is `{"t": host seconds, "offset": byte in the log, "guest": printk seconds or null}`;
-    t counts from `began` (time.monotonic()).
+    t counts from `began` (time.monotonic()). A line that one of `alarms` describes sets `alarm`.
     """
 
-    def __init__(self, name: str, end: socket.socket, folder: Path, *, began: float, alarms: bool = True) -> None:
+    def __init__(
+        self, name: str, end: socket.socket, folder: Path, *, began: float, alarms: tuple[AlarmRule, ...] = ()
+    ) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
         self.last_output = time.monotonic()
@@ -187,7 +189,7 @@ class Console:
         self._line = self._base + end
 
     def _look_for_alarm(self, block: bytes) -> None:
-        found = find_alarm(block)
+        found = find_alarm(block, self.alarms)
         if found is None:
             return
         line = found.line.decode(errors="replace").strip()

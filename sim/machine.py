@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from base.errors import TestbedError
+from sim.alarms import AlarmRule, linux_alarms
 from sim.console import Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import GuestAlarm, MachineStopped, QemuKilled, QmpFailed
@@ -36,7 +37,11 @@ MAX_PORTS = 31
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are."""
+    """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are.
+
+    `alarms` are looked for on its consoles besides those of any Linux. Unless it `may_reboot`, a reset from
+    inside stops the machine, as a power-off does.
+    """
 
     platform: Platform
     qemu: QemuBinary
@@ -48,6 +53,8 @@ class MachineSpec:
     cpus: int = 1
     ports: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    may_reboot: bool = False
+    alarms: tuple[AlarmRule, ...] = ()
 
     @property
     def kernel_command_line(self) -> str:
@@ -69,8 +76,8 @@ class MachineSpec:
         args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
         args += ["-m", str(self.memory or self.platform.memory), "-smp", str(self.cpus)]
         args += [*self.platform.args, *firmware.args]
-        # A reset or a power-off from inside must be seen, and its cause asked for, before QEMU goes.
-        args += ["-action", "reboot=shutdown,shutdown=pause"]
+        # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
+        args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
         for name, number in fds.items():
             args += ["-chardev", f"socket,id={name},fd={number}"]
         args += ["-mon", "chardev=qmp,mode=control", "-serial", "chardev:console"]
@@ -143,7 +150,7 @@ class Machine:
         self._ports = {name: ours[name] for name in self.spec.ports}
         self.qmp = Qmp("machine", self.evidence / "qmp" / "machine.jsonl", began=self.began)
         self.console = await self.open_console("dom0", ours["console"])
-        self.command = Shell(await self.open_console("dom0-command", ours["command"], alarms=False))
+        self.command = Shell(await self.open_console("dom0-command", ours["command"], log=False))
         greeting = await self.wait("QEMU answers on QMP", self.qmp.connect(ours["qmp"]), GREETING)
         self.process.spoke = True
         number = greeting["version"]["qemu"]
@@ -174,8 +181,9 @@ class Machine:
         """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""
         return self._ports[name].dup()
 
-    async def open_console(self, name: str, end: socket.socket, *, alarms: bool = True) -> Console:
-        """Read a console from now on; its alarms end every wait on this machine."""
+    async def open_console(self, name: str, end: socket.socket, *, log: bool = True) -> Console:
+        """Read a console from now on. If it carries a kernel's `log`, its alarms end every wait on this machine."""
+        alarms = (*linux_alarms(), *self.spec.alarms) if log else ()
         console = Console(name, end, self.evidence / "console", began=self.began, alarms=alarms)
         await console.open()
         self._consoles.append(console)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from base.errors import EXIT_OK, InfraError, UsageError
+from base.errors import EXIT_OK, UsageError
 from base.yamlmodel import suggest
 from harness.cell import Cell
 from harness.display import Display
@@ -22,8 +22,8 @@ from harness.scenario import Scenario
 from harness.toolstacks import DomainConfig
 from results.journal import Journal
 from sim.console import Console
+from sim.machine import Machine
 from sim.platform import find_platform
-from sim.qemu import Exit
 from sim.terminal import join, raw_terminal
 
 DOMU = "u1"
@@ -105,6 +105,7 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
                 kernel=resolved.kernel,
                 initrd=resolved.initrd,
                 args=("-gdb", "tcp:127.0.0.1:1234", "-S") if options.gdb else (),
+                may_reboot=True,
             )
             _say(f"{spec.platform.title}; {LEAVE_HINT}")
             if options.gdb:
@@ -113,7 +114,7 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
             if options.domu:
                 await _to_domu(cell)
             else:
-                await _meet(machine.console, machine.process.exited)
+                await _meet(machine.console, machine)
     return EXIT_OK
 
 
@@ -127,19 +128,23 @@ async def _to_domu(cell: Cell) -> None:
     config = DomainConfig(name=DOMU, memory=cell.hypervisor.domu.memory)
     domain = await cell.wait(f"{DOMU} is created", cell.toolstack.create(cell, config), DOMU_WITHIN)
     cell.domains[DOMU] = domain
-    await _meet(domain.console, machine.process.exited)
+    await _meet(domain.console, machine)
     if domain.ended.done():
         _say(f"{DOMU} ended: {domain.ended.result()}")
 
 
-async def _meet(console: Console, exited: asyncio.Task[Exit]) -> None:
-    """Join the console until the person leaves or QEMU ends; a QEMU that failed is an error."""
+async def _meet(console: Console, machine: Machine) -> None:
+    """Join the console until the person leaves, the machine is switched off, or QEMU fails (then it raises)."""
     joined = asyncio.create_task(join(console))
-    await asyncio.wait({joined, exited}, return_when=asyncio.FIRST_COMPLETED)
-    joined.cancel()
-    await asyncio.wait({joined})
-    if exited.done() and exited.result().ending != "ended":
-        raise InfraError(str(exited.result().error()))
+    switched_off = asyncio.create_task(machine.qmp.event("SHUTDOWN"))
+    await asyncio.wait({joined, switched_off, machine.process.exited}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (joined, switched_off):
+        task.cancel()
+        await asyncio.wait({task})
+    if not switched_off.cancelled():
+        _say("the machine was switched off")
+    elif machine.process.exited.done():
+        raise machine.process.exited.result().error()
 
 
 def _say(text: str) -> None:

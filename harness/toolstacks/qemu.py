@@ -41,12 +41,12 @@ class QemuToolstack:
         quantum, name, machine = cell.hypervisor.domu.memory_quantum, config.name, cell.machine
         if config.memory % quantum:
             raise StepFailed(f"{name}: {config.memory} MiB is not a multiple of {quantum} MiB")
-        fate = await self._console(cell, name, "fate", alarms=False)
+        fate = await self._console(cell, name, "fate", log=False)
         qmp = Qmp(name, machine.evidence / "qmp" / f"{name}.jsonl", began=machine.began)
         domain = Domain(
             name=name,
             console=await self._console(cell, name, "console"),
-            command=Shell(await self._console(cell, name, "command", alarms=False)),
+            command=Shell(await self._console(cell, name, "command", log=False)),
             qmp=qmp,
             fate=fate,
         )
@@ -63,9 +63,9 @@ class QemuToolstack:
                 await asyncio.wait({greeting})
         return domain
 
-    async def _console(self, cell: Cell, name: str, use: str, *, alarms: bool = True) -> Console:
+    async def _console(self, cell: Cell, name: str, use: str, *, log: bool = True) -> Console:
         title = name if use == "console" else f"{name}-{use}"
-        return await cell.machine.open_console(title, cell.machine.port(port(name, use)), alarms=alarms)
+        return await cell.machine.open_console(title, cell.machine.port(port(name, use)), log=log)
 
     def _memory(self, cell: Cell, memory: int) -> str:
         most = max(cell.hypervisor.domu.max_memory, memory)

@@ -49,7 +49,7 @@ def test_verdicts(
     steps: str, behaviour: str, verdict: str, status: str, message: str, make_fake_cell: Make, tmp_path: Path
 ) -> None:
     if "$PPID" in steps:  # the shell's parent is the shell of the channel; its parent is the fake QEMU
-        steps = steps.replace("$PPID", "$(ps -o ppid= -p $PPID)")
+        steps = steps.replace("$PPID", '$(cut -d" " -f4 /proc/$PPID/stat)')
     result = _run(make_fake_cell(BOOT + steps, behaviour), tmp_path)
     assert (result.raw, result.status) == (verdict, status), result.message
     assert message in result.message

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.alarms import linux_alarms
 from sim.console import Console, ConsoleClosed
 from sim.shell import Shell
 
@@ -19,7 +20,7 @@ from sim.shell import Shell
 def _with_console(folder: Path, scene: Callable[[Console, socket.socket], Awaitable[None]]) -> None:
     async def play() -> None:
         ours, theirs = socket.socketpair()
-        console = Console("u1", ours, folder, began=0.0)
+        console = Console("u1", ours, folder, began=0.0, alarms=linux_alarms())
         await console.open()
         try:
             await scene(console, theirs)

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -169,8 +170,7 @@ def test_nothing_is_left_after_the_block(behaviour: str, fake_spec: Make, tmp_pa
             await _ready(machine)
             family = [psutil.Process(machine.process.pid)]
             family += family[0].children(recursive=True)
-            monkey = machine.process.stop
-            machine.process.stop = lambda: monkey(grace=0.2)  # type: ignore[method-assign]
+            machine.process.stop = partial(machine.process.stop, grace=0.2)  # type: ignore[method-assign]
             return family
 
     family = asyncio.run(scene())

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from base.paths import PROJECT
+from harness.plan import Choice, make_spec, plan
+from harness.runspec import RunSpec
+from harness.scenario import load_scenario
+
+HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\n"
+
+
+@pytest.fixture
+def spec_for(tmp_path: Path) -> Callable[..., RunSpec]:
+    """Return a maker of run-specs for steps of the test's own, on g5 with the fixed kernel unless told otherwise."""
+
+    def make(steps: str, platform: str = "g5", kernel: str = "fixed", **choice: str) -> RunSpec:
+        path = tmp_path / "sabotage.yaml"
+        path.write_text(HEAD + steps)
+        (cell,) = plan([load_scenario(path)], Choice(platform, "kvm-pr", kernel, **choice))
+        return make_spec(cell, "test")
+
+    return make
+
+
+@pytest.fixture
+def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Popen[str]]:
+    """Return a starter of `testbed` commands with a results folder of their own."""
+    monkeypatch.setenv("TESTBED_RESULTS", str(tmp_path / "results"))
+
+    def start(*words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness", *words],
+            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start

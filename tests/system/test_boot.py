@@ -1,0 +1,98 @@
+"""A person at `testbed boot`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import termios
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from base.paths import PROJECT
+
+LEAVE = "\x1d"
+
+
+def _boot(*words: str) -> pexpect.spawn[str]:
+    return pexpect.spawn(
+        sys.executable,
+        ["-m", "harness", "boot", *words],
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "TERM": "xterm"},
+        timeout=180,
+        encoding="utf-8",
+        codec_errors="replace",
+    )
+
+
+def _leave(person: pexpect.spawn[str]) -> None:
+    person.send(LEAVE)
+    person.expect(pexpect.EOF)
+    person.close()
+    assert person.exitstatus == 0, person.before
+
+
+def test_a_console_of_dom0_and_the_terminal_as_it_was() -> None:
+    person = _boot("g5")
+    before = termios.tcgetattr(person.child_fd)
+    person.expect("leave with Ctrl-]")
+    person.expect("/ # ")
+    person.send("echo [$((6*7))] $(hostname)\r")
+    person.expect(r"\[42\] dom0")
+    assert termios.tcgetattr(person.child_fd) != before
+    person.send(LEAVE)
+    person.expect(pexpect.EOF)
+    assert termios.tcgetattr(person.child_fd) == before
+    person.close()
+    assert person.exitstatus == 0
+
+
+def test_straight_into_a_domu() -> None:
+    person = _boot("pseries-970", "--firmware", "vof", "--domu")
+    person.expect("dom0 is ready with Linux KVM-PR")
+    person.expect("/ # ")
+    person.send("echo [$((6*7))] $(hostname)\r")
+    person.expect(r"\[42\] u1")
+    _leave(person)
+
+
+def test_switching_off_from_inside_ends_it() -> None:
+    person = _boot("pseries-970", "--firmware", "vof")
+    person.expect("/ # ")
+    person.send("poweroff -f\r")
+    person.expect("switched off")
+    person.expect(pexpect.EOF)
+    person.close()
+    assert person.exitstatus == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["g6"], "no platform 'g6'; did you mean 'g5'"),
+        (["g5", "--kernel", "/etc/passwd"], "/etc/passwd is not an ELF file"),
+        (["g5", "--kernel", sys.executable], "not 64-bit PowerPC"),
+        (["g5", "--initrd", "/none"], "no initramfs /none"),
+        (["g5", "-H", "xen"], "no hypervisor 'xen'"),
+        (["g5", "--firmware", "slof"], "platform g5 has no firmware 'slof'"),
+    ],
+)
+def test_bad_input_is_told_and_ends_with_2(words: list[str], said: str) -> None:
+    person = _boot(*words)
+    person.expect_exact(said)
+    person.expect(pexpect.EOF)
+    person.close()
+    assert person.exitstatus == 2
+
+
+def test_an_own_kernel(tmp_path: Path) -> None:
+    import images
+
+    kernel = tmp_path / "vmlinux"
+    kernel.write_bytes(images.ensure(["linux-970-stock"])["linux-970-stock"].file("vmlinux").read_bytes())
+    person = _boot("pseries-970", "--firmware", "vof", "--kernel", str(kernel))
+    person.expect("/ # ")
+    person.send("uname -r\r")
+    person.expect(r"6\.\d+\.\d+-stock")
+    _leave(person)

@@ -1,0 +1,48 @@
+"""The whole path on the real hypervisor: every cell, the matrix, and the evidence behind it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Start = Callable[..., "subprocess.Popen[str]"]
+PLATFORMS = ("g5", "pseries-970")
+
+
+def test_the_matrix_of_the_970(testbed: Start, tmp_path: Path) -> None:
+    run = testbed("run", "--json", str(tmp_path / "m.json"), "--junit", str(tmp_path / "junit.xml"))
+    output, _ = run.communicate()
+    assert run.returncode == 0, output
+    cells: list[dict[str, Any]] = json.loads((tmp_path / "m.json").read_text())["cells"]
+    found = {(c["feature"], c["platform"], c["hypervisor"], c["kernel"]): c for c in cells}
+    for platform in PLATFORMS:
+        for feature in ("dom0-boot", "domu-boot"):
+            assert found[feature, platform, "kvm-pr", "fixed"]["status"] == "yes"
+        assert found["dom0-boot", platform, "kvm-pr", "stock"]["status"] == "yes"
+        stock = found["domu-boot", platform, "kvm-pr", "stock"]
+        assert stock["status"] == "no"
+        assert stock["verdict"] == "xfail"
+        assert Path(stock["evidence"]).exists()
+    assert all(cell["qemu"].startswith("10.0.") for cell in cells)
+    _kernels_are_proved(tmp_path / "results")
+    suite = ET.parse(tmp_path / "junit.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert suite.attrib["tests"] == "8"
+    assert suite.attrib["failures"] == suite.attrib["errors"] == "0"
+    matrix = testbed("matrix", "--format", "md").communicate()[0]
+    assert matrix.count("untested") >= 8 * 4  # eight of the ten rows have no scenario yet
+
+
+def _kernels_are_proved(results: Path) -> None:
+    """The journal of each fixed cell carries what booted: the release, and the build id of the file built."""
+    found = list(results.glob("runs/*/cells/*.fixed/result.json"))
+    assert len(found) == 4
+    for path in found:
+        facts = json.loads(path.read_text())["facts"]
+        domain = "u1" if "domu-boot" in path.parent.name else "dom0"
+        assert facts[f"kernel.{domain}.release"].endswith("-fixed")
+        assert facts[f"kernel.{domain}.build-id"] == facts["kernel.built.build-id"] != ""
