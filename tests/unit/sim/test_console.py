@@ -119,7 +119,7 @@ def test_what_alarms(line: bytes, alarming: bool, tmp_path: Path) -> None:
 
 def test_memory_stays_bounded_while_nobody_waits(tmp_path: Path) -> None:
     async def scene(console: Console, _: socket.socket) -> None:
-        for _ in range(300):
+        for _number in range(300):
             console.feed(b"x" * 65535 + b"\n")
         assert console.received == 300 << 16
         assert len(console._buffer) <= 4 << 20
