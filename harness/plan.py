@@ -1,34 +1,18 @@
-"""Scenarios x platforms x hypervisors x kernels: which cells there are, and the run-spec of each."""
+"""Scenarios x platforms x hypervisors x kernels: which cells there are."""
 
 from __future__ import annotations
 
-import os
-import random
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from base.errors import InfraError, UsageError
-from base.files import sha256_file
-from base.progress import Report, silent
+from base.errors import UsageError
 from base.yamlmodel import suggest
 from harness.hypervisor import OWN, Hypervisor, find_hypervisor, load_hypervisors
 from harness.kernel import identify
-from harness.resolve import KERNEL
-from harness.runspec import ImageRef, OwnFile, RunSpec
 from harness.scenario import Scenario
 from results.model import CellId
 from sim.platform import Platform, find_platform
-
-if TYPE_CHECKING:
-    from images import Artifact
-
-
-QEMU_PACKAGE = "qemu-system-ppc"
-# Debian's versions: [epoch:]upstream[+repack][-revision].
-_UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
 
 
 @dataclass(frozen=True)
@@ -152,58 +136,3 @@ def _kernels(hypervisor: Hypervisor, choice: Choice) -> list[str]:
     if choice.own_kernel is not None:
         return [OWN]
     return [choice.kernel] if choice.kernel in hypervisor.kernels else []
-
-
-def host_factor() -> float:
-    """Return by how much this host is slower than the one on which deadlines were set.
-
-    `TESTBED_FACTOR` sets it. Raises UsageError when that is no positive number.
-    """
-    text = os.environ.get("TESTBED_FACTOR", "1")
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if factor <= 0:
-        raise UsageError(f"TESTBED_FACTOR is '{text}', not a positive number", hint="2 doubles all deadlines")
-    return factor
-
-
-def qemu_version(artifact: Artifact) -> str:
-    """Return the upstream version of the outer QEMU in an image, from its package's. Raises InfraError."""
-    for origin in artifact.provenance.inputs:
-        if origin.name == QEMU_PACKAGE and (found := _UPSTREAM.match(origin.version)):
-            return found[1]
-    raise InfraError(f"image {artifact.name} does not record the version of {QEMU_PACKAGE}")
-
-
-def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
-    """Make sure of the cell's images and return its run-spec. Raises what building an image raises, UsageError."""
-    import images  # noqa: PLC0415  (lazy: planning alone needs no images)
-
-    column = cell.hypervisor.column(cell.kernel)
-    made = images.ensure(cell.images, report=report)
-    own = cell.choice.own_kernel
-    if own is not None:
-        kernel: ImageRef | OwnFile = OwnFile(path=own, sha256=sha256_file(own))
-        kernel_file = own
-    else:
-        kernel = ImageRef(name=column.kernel, digest=made[column.kernel].digest)
-        kernel_file = made[column.kernel].file(KERNEL)
-    qemu = made[cell.hypervisor.qemu]
-    return RunSpec(
-        run=run,
-        cell=cell.id(qemu_version(qemu)),
-        scenario=cell.scenario,
-        platform=cell.platform,
-        hypervisor=cell.hypervisor,
-        firmware=cell.firmware,
-        qemu=ImageRef(name=qemu.name, digest=qemu.digest),
-        kernel=kernel,
-        kernel_identity=identify(kernel_file),
-        domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
-        initrd=ImageRef(name=column.initrd, digest=made[column.initrd].digest),
-        append=cell.choice.append,
-        factor=host_factor(),
-        seed=random.SystemRandom().getrandbits(32),
-    )

@@ -70,7 +70,7 @@ class CellItem(pytest.Item):
 
     def runtest(self) -> None:
         """Execute the cell; its verdict becomes pytest's outcome."""
-        from harness.plan import make_spec  # noqa: PLC0415
+        from harness.specs import make_spec  # noqa: PLC0415
         from harness.worker import run_cell  # noqa: PLC0415
 
         run = _run(self.config)

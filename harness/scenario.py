@@ -48,15 +48,12 @@ class Scenario(Model):
     hypervisors: tuple[str, ...] | None = None
     domus: tuple[str, ...] = ()
     prepare: tuple[Step, ...] = ()
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...] = ()
 
 
 def load_scenario(path: Path) -> Scenario:
     """Read a scenario. Raises YamlError with every problem as `file:line:column`, UsageError."""
-    document = parse(path)
-    if not isinstance(document.data, dict):
-        raise YamlError([f"{path}:1:1: a scenario is a mapping with the keys feature, summary, steps"])
-    file = validate(document, ScenarioFile)
+    document, file = _read(path)
     problems: list[str] = []
     sections = {
         section: tuple(
@@ -68,16 +65,17 @@ def load_scenario(path: Path) -> Scenario:
     }
     if problems:
         raise YamlError(problems, hint="every verb and its parameters: docs/scenarios.md")
-    return Scenario(
-        name=path.stem,
-        feature=file.feature,
-        summary=file.summary,
-        platforms=file.platforms,
-        hypervisors=file.hypervisors,
-        domus=file.domus,
-        prepare=sections["prepare"],
-        steps=sections["steps"],
-    )
+    return _head(path, file).model_copy(update=sections)
+
+
+def load_head(path: Path) -> Scenario:
+    """Read a scenario without its steps, which is quicker. Raises YamlError, UsageError."""
+    return _head(path, _read(path)[1])
+
+
+def load_heads(folder: Path = FOLDER) -> dict[str, Scenario]:
+    """Read all scenarios of a folder without their steps, by name. Raises YamlError, UsageError."""
+    return {path.stem: load_head(path) for path in sorted(folder.glob("*.yaml"))}
 
 
 def load_scenarios(folder: Path = FOLDER) -> dict[str, Scenario]:
@@ -96,6 +94,24 @@ def find_scenario(name: str, folder: Path = FOLDER) -> Path:
     if name not in known:
         raise UsageError(f"no scenario '{name}'{suggest(name, list(known))}")
     return known[name]
+
+
+def _read(path: Path) -> tuple[Document, ScenarioFile]:
+    document = parse(path)
+    if not isinstance(document.data, dict):
+        raise YamlError([f"{path}:1:1: a scenario is a mapping with the keys feature, summary, steps"])
+    return document, validate(document, ScenarioFile)
+
+
+def _head(path: Path, file: ScenarioFile) -> Scenario:
+    return Scenario(
+        name=path.stem,
+        feature=file.feature,
+        summary=file.summary,
+        platforms=file.platforms,
+        hypervisors=file.hypervisors,
+        domus=file.domus,
+    )
 
 
 def _step(document: Document, loc: Loc, entry: Any, domus: tuple[str, ...], problems: list[str]) -> Step | None:

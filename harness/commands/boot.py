@@ -15,10 +15,11 @@ from base.yamlmodel import suggest
 from harness.cell import Cell
 from harness.display import Display
 from harness.hypervisor import load_hypervisors
-from harness.plan import Choice, PlannedCell, make_spec, plan
+from harness.plan import Choice, PlannedCell, plan
 from harness.resolve import resolve
 from harness.runspec import OwnFile, RunSpec
 from harness.scenario import Scenario
+from harness.specs import make_spec
 from harness.toolstacks import DomainConfig
 from results.journal import Journal
 from sim.console import Console

@@ -45,16 +45,16 @@ def _hypervisors() -> list[tuple[str, str]]:
 
 
 def _scenarios() -> list[tuple[str, str]]:
-    from harness.scenario import load_scenarios  # noqa: PLC0415
+    from harness.scenario import load_heads  # noqa: PLC0415
 
-    return [(name, scenario.summary) for name, scenario in load_scenarios().items()]
+    return [(name, scenario.summary) for name, scenario in load_heads().items()]
 
 
 def _cells() -> list[tuple[str, str]]:
     from harness.plan import Choice, plan  # noqa: PLC0415
-    from harness.scenario import load_scenarios  # noqa: PLC0415
+    from harness.scenario import load_heads  # noqa: PLC0415
 
-    cells = plan(load_scenarios().values(), Choice())
+    cells = plan(load_heads().values(), Choice())
     return [(cell.id().id, f"{cell.scenario.feature} on {cell.platform.title}") for cell in cells]
 
 

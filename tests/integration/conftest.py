@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 import images
-from harness.plan import qemu_version
 from harness.resolve import qemu_binary
+from harness.specs import qemu_version
 from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary

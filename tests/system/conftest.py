@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from base.paths import PROJECT
-from harness.plan import Choice, make_spec, plan
+from harness.plan import Choice, plan
 from harness.runspec import RunSpec
 from harness.scenario import load_scenario
+from harness.specs import make_spec
 
 HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\n"
 

@@ -1,0 +1,74 @@
+"""From a planned cell to its run-spec: the images are seen to, and what they are is written down."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+
+import images
+from base.errors import InfraError, UsageError
+from base.files import sha256_file
+from base.progress import Report, silent
+from harness.kernel import identify
+from harness.plan import PlannedCell
+from harness.resolve import KERNEL
+from harness.runspec import ImageRef, OwnFile, RunSpec
+from images import Artifact
+
+QEMU_PACKAGE = "qemu-system-ppc"
+# Debian's versions: [epoch:]upstream[+repack][-revision].
+_UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
+
+
+def host_factor() -> float:
+    """Return by how much this host is slower than the one on which deadlines were set.
+
+    `TESTBED_FACTOR` sets it. Raises UsageError when that is no positive number.
+    """
+    text = os.environ.get("TESTBED_FACTOR", "1")
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if factor <= 0:
+        raise UsageError(f"TESTBED_FACTOR is '{text}', not a positive number", hint="2 doubles all deadlines")
+    return factor
+
+
+def qemu_version(artifact: Artifact) -> str:
+    """Return the upstream version of the outer QEMU in an image, from its package's. Raises InfraError."""
+    for origin in artifact.provenance.inputs:
+        if origin.name == QEMU_PACKAGE and (found := _UPSTREAM.match(origin.version)):
+            return found[1]
+    raise InfraError(f"image {artifact.name} does not record the version of {QEMU_PACKAGE}")
+
+
+def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
+    """Make sure of the cell's images and return its run-spec. Raises what building an image raises, UsageError."""
+    column = cell.hypervisor.column(cell.kernel)
+    made = images.ensure(cell.images, report=report)
+    own = cell.choice.own_kernel
+    if own is not None:
+        kernel: ImageRef | OwnFile = OwnFile(path=own, sha256=sha256_file(own))
+        kernel_file = own
+    else:
+        kernel = ImageRef(name=column.kernel, digest=made[column.kernel].digest)
+        kernel_file = made[column.kernel].file(KERNEL)
+    qemu = made[cell.hypervisor.qemu]
+    return RunSpec(
+        run=run,
+        cell=cell.id(qemu_version(qemu)),
+        scenario=cell.scenario,
+        platform=cell.platform,
+        hypervisor=cell.hypervisor,
+        firmware=cell.firmware,
+        qemu=ImageRef(name=qemu.name, digest=qemu.digest),
+        kernel=kernel,
+        kernel_identity=identify(kernel_file),
+        domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
+        initrd=ImageRef(name=column.initrd, digest=made[column.initrd].digest),
+        append=cell.choice.append,
+        factor=host_factor(),
+        seed=random.SystemRandom().getrandbits(32),
+    )
