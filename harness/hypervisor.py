@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -82,6 +83,7 @@ class Hypervisor(Model):
 OWN = "own"
 
 
+@cache
 def load_hypervisors(folder: Path = FOLDER) -> dict[str, Hypervisor]:
     """Read all hypervisors of a folder, by name. Raises YamlError."""
     found: dict[str, Hypervisor] = {}

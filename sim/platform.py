@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -65,6 +66,7 @@ class Platform(Model):
         return chosen
 
 
+@cache
 def load_platforms(folder: Path = FOLDER) -> dict[str, Platform]:
     """Read all platforms of a folder, by name. Raises YamlError."""
     platforms: dict[str, Platform] = {}

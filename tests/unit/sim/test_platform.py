@@ -7,7 +7,7 @@ import pytest
 from base.errors import UsageError
 from base.yamlmodel import YamlError
 from sim.machine import MachineSpec
-from sim.platform import find_platform, load_platforms
+from sim.platform import FOLDER, find_platform, load_platforms
 from sim.qemu import QemuBinary
 
 
@@ -23,7 +23,7 @@ def test_an_unknown_platform_suggests_the_nearest() -> None:
 
 
 def test_a_typo_in_a_platform_is_told_with_line_and_column(tmp_path: Path) -> None:
-    text = (Path(load_platforms.__code__.co_filename).parent / "platforms/g5.yaml").read_text()
+    text = (FOLDER / "g5.yaml").read_text()
     bad = tmp_path / "g5.yaml"
     bad.write_text(text.replace("max-cpus:", "max-cpu:"))
     line = text.splitlines().index("max-cpus: 1") + 1
