@@ -1,0 +1,64 @@
+"""Which cells there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from base.errors import UsageError
+from harness.plan import Choice, plan
+from harness.scenario import Scenario, load_heads
+from harness.specs import host_factor
+
+
+def _ids(choice: Choice, **limits: tuple[str, ...]) -> list[str]:
+    scenario = Scenario(name="s", feature="f", summary="", **limits)
+    return [cell.id().id for cell in plan([scenario], choice)]
+
+
+def test_every_platform_and_column_gives_a_cell_with_a_name_of_its_own() -> None:
+    cells = plan(load_heads().values(), Choice())
+    assert len({cell.id().id for cell in cells}) == len(cells) == 8
+
+
+@pytest.mark.parametrize(
+    ("choice", "limits", "found"),
+    [
+        (Choice("g5", None, "fixed"), {}, ["s.g5.kvm-pr.fixed"]),
+        (Choice("g5"), {}, ["s.g5.kvm-pr.stock", "s.g5.kvm-pr.fixed"]),
+        (Choice("g5"), {"platforms": ("pseries-970",)}, []),
+        (Choice("pseries-970", None, "fixed", "vof"), {}, ["s.pseries-970.kvm-pr.fixed.firmware-vof"]),
+        # Only one platform has that firmware: the other is left out unless it was asked for.
+        (Choice(None, None, "fixed", "vof"), {}, ["s.pseries-970.kvm-pr.fixed.firmware-vof"]),
+        (Choice("g5", None, "/some/vmlinux"), {}, ["s.g5.kvm-pr.own"]),
+    ],
+)
+def test_choices_and_limits(choice: Choice, limits: dict[str, tuple[str, ...]], found: list[str]) -> None:
+    assert _ids(choice, **limits) == found
+
+
+def test_a_scenario_for_a_hypervisor_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no hypervisor 'xne'"):
+        _ids(Choice(), hypervisors=("xne",))
+
+
+def test_the_image_of_a_column_is_not_needed_for_an_own_kernel() -> None:
+    scenario = Scenario(name="s", feature="f", summary="")
+    (own,) = plan([scenario], Choice("g5", None, "/some/vmlinux"))
+    (fixed,) = plan([scenario], Choice("g5", None, "fixed"))
+    assert set(fixed.images) - set(own.images) == {"linux-970-fixed"}
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
+def test_a_bad_factor_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTBED_FACTOR", text)
+    with pytest.raises(UsageError, match="TESTBED_FACTOR"):
+        host_factor()
+
+
+def test_the_own_kernel_is_checked_before_anything_starts(tmp_path: Path) -> None:
+    text = tmp_path / "vmlinux"
+    text.write_text("not a kernel")
+    with pytest.raises(UsageError, match="is not an ELF file"):
+        Choice("g5", None, str(text)).check()
