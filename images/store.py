@@ -216,7 +216,7 @@ def faults(path: Path) -> list[str]:
     for name, entry in expected.items():
         if name in actual and actual[name] != entry:
             keys = [key for key in {**entry, **actual[name]} if entry.get(key) != actual[name].get(key)]
-            found.append(f"{name}: another {', '.join(sorted(keys))}")
+            found.append(f"{name}: not the {' and '.join(sorted(keys))} that was built")
     if manifest.pop("seal", "") != _seal(manifest):
         found.append(f"{MANIFEST}: changed since it was written")
     return found
