@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import termios
 import tty
 from collections.abc import Iterator
+from types import FrameType
 
 from base.errors import UsageError
 from sim.console import Console, ConsoleClosed
@@ -20,19 +22,30 @@ CHUNK = 4096
 
 @contextlib.contextmanager
 def raw_terminal() -> Iterator[None]:
-    """Put the terminal of standard input into raw mode, and back whatever happens. Raises UsageError."""
+    """Put the terminal of standard input into raw mode, and back whatever happens.
+
+    SIGTERM and SIGHUP end the block by SystemExit, so that it is left in order. Raises UsageError without a terminal.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("a console needs a terminal", hint="for scripts: `./testbed run`")
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
+    handlers = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         tty.setraw(descriptor)
         yield
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
         # A guest may have left colours, a hidden cursor or another screen behind.
         sys.stdout.write("\x1b[0m\x1b[?25h\r\n")
         sys.stdout.flush()
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    # 128 + n is how a shell reports an end by signal n.
+    raise SystemExit(128 + number)
 
 
 async def join(console: Console) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from harness.plan import Choice, PlannedCell, plan
 from harness.resolve import resolve
 from harness.runspec import OwnFile, RunSpec
 from harness.scenario import Scenario
+from harness.scratch import scratch
 from harness.specs import make_spec
 from harness.toolstacks import DomainConfig
 from results.journal import Journal
@@ -71,8 +71,8 @@ def main(argv: Sequence[str]) -> int:
         spec = make_spec(cell, "boot", display.report)
     if options.initrd is not None:
         spec = _with_initrd(spec, options.initrd)
-    with tempfile.TemporaryDirectory(prefix="testbed-boot-") as folder, raw_terminal():
-        return asyncio.run(_boot(spec, Path(folder), options))
+    with scratch() as folder, raw_terminal():
+        return asyncio.run(_boot(spec, folder, options))
 
 
 def _choose(cells: Sequence[PlannedCell], options: argparse.Namespace) -> PlannedCell:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Sequence
 
 from base.errors import EXIT_OK
+from harness.scratch import abandoned
 from sim.reap import Orphan, reap
 
 
 def main(argv: Sequence[str]) -> int:
-    """End all processes of ours whose harness is gone; returns 0."""
+    """End all processes of ours whose harness is gone, and remove its scratch folders; returns 0. Raises OSError."""
     argparse.ArgumentParser(
         prog="testbed reap",
-        description="End every process that the test bed started and whose harness no longer lives. Runs under way "
-        "are left alone.",
+        description="End every process that the test bed started and whose harness no longer lives, and remove its "
+        "scratch files. Runs under way are left alone.",
     ).parse_args(argv)
 
     def tell(orphan: Orphan) -> None:
         print(f"ending {orphan.pid}: {orphan.command[:100]}")
 
-    count = reap(tell)
-    print(f"{count} left-over process{'' if count == 1 else 'es'} ended" if count else "nothing was left behind")
+    processes, folders = reap(tell), abandoned()
+    for folder in folders:
+        print(f"removing {folder}")
+        shutil.rmtree(folder)
+    if not processes and not folders:
+        print("nothing was left behind")
     return EXIT_OK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import termios
 from pathlib import Path
@@ -46,6 +47,17 @@ def test_a_console_of_dom0_and_the_terminal_as_it_was() -> None:
     assert termios.tcgetattr(person.child_fd) == before
     person.close()
     assert person.exitstatus == 0
+
+
+def test_a_terminal_is_restored_when_it_is_ended() -> None:
+    person = _boot("g5")
+    before = termios.tcgetattr(person.child_fd)
+    person.expect("/ # ")
+    person.kill(signal.SIGTERM)
+    person.expect(pexpect.EOF)
+    assert termios.tcgetattr(person.child_fd) == before
+    person.close()
+    assert person.exitstatus == 128 + signal.SIGTERM
 
 
 def test_straight_into_a_domu() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from base.errors import InfraError
 from harness.cli import COMMANDS, main
+from harness.scratch import scratch
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,3 +85,19 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_lists(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     assert len(capsys.readouterr().out.splitlines()) >= 2
+
+
+def test_scratch_folders_of_the_dead_are_reaped_and_no_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TESTBED_CACHE", str(tmp_path))
+    dead = tmp_path / "scratch" / "999999999-1"
+    dead.mkdir(parents=True)
+    (dead / "file").write_text("left")
+    with scratch() as folder:
+        (folder / "file").write_text("in use")
+        assert main(["reap"]) == 0
+        assert not dead.exists()
+        assert (folder / "file").exists()
+    assert not folder.exists()
+    assert f"removing {dead}" in capsys.readouterr().out
