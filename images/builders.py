@@ -77,7 +77,6 @@ def shell_environment(place: Workplace) -> dict[str, str]:
         "JOBS": str(place.jobs),
         "PYTHON": sys.executable,
         "CCACHE_DIR": str(place.ccache),
-        "CCACHE_BASEDIR": str(place.folder),
         "CCACHE_NOHASHDIR": "1",
         # Trust the compiler's own list of headers: a miss then costs no second preprocessor run (a fifth less).
         "CCACHE_DEPEND": "1",

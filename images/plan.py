@@ -109,22 +109,24 @@ class Plan:
         What has vanished is replaced by the newest of its suite, recorded in this host's lock, and said in
         a notice. Raises FetchError.
         """
-        needed: dict[str, DebianInput] = {}
+        needed: dict[str, dict[str, DebianInput]] = {}
         for name in names:
             for item in debian_inputs(self.catalogue.recipe(name)):
-                if not self._downloaded(self.lock.pins(locks.identity(item))):
-                    needed[locks.identity(item)] = item
-        for item in needed.values():
-            task = f"index {item.suite}"
+                key = locks.identity(item)
+                if not self._downloaded(self.lock.pins(key)):
+                    needed.setdefault(item.suite, {})[key] = item
+        for suite, items in needed.items():
+            task = f"index of Debian {suite}"
             report(Event(task, "running", "asking the mirror"))
-            with self.store.lock(f"apt-{item.suite}"):
-                archive.refresh(item.suite, getattr(item, "arch", "amd64"))
-                pins = archive.resolve(item, self.lock.pins(locks.identity(item)))
-            report(Event(task, "done", "up to date"))
-            self._adopt(item, pins, report)
+            with self.store.lock(f"apt-{suite}"):
+                for arch in sorted({getattr(item, "arch", "amd64") for item in items.values()}):
+                    archive.refresh(suite, arch)
+                found = {key: archive.resolve(item, self.lock.pins(key)) for key, item in items.items()}
+            report(Event(task, "done", f"{sum(map(len, found.values()))} files found"))
+            for key, pins in found.items():
+                self._adopt(key, pins, report)
 
-    def _adopt(self, item: DebianInput, pins: Pins, report: Report) -> None:
-        key = locks.identity(item)
+    def _adopt(self, key: str, pins: Pins, report: Report) -> None:
         before = self.lock.pins(key)
         if before is not None and locks.digest(before) == locks.digest(pins):
             return
