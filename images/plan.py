@@ -13,7 +13,7 @@ from images import lock as locks
 from images.apt import Archive
 from images.catalogue import Catalogue
 from images.lock import Lock, Pins
-from images.recipe import ClosureInput, DebianInput, FileInput, ImageInput, PackageInput, Recipe, SourceInput
+from images.recipe import Arch, ClosureInput, DebianInput, FileInput, ImageInput, PackageInput, Recipe, SourceInput
 from images.store import Artifact, Origin, Store
 from images.tools import Tools
 
@@ -119,8 +119,9 @@ class Plan:
             task = f"index of Debian {suite}"
             report(Event(task, "running", "asking the mirror"))
             with self.store.lock(f"apt-{suite}"):
-                for arch in sorted({getattr(item, "arch", "amd64") for item in items.values()}):
-                    archive.refresh(suite, arch)
+                architectures: set[Arch] = {getattr(item, "arch", "amd64") for item in items.values()}
+                for architecture in sorted(architectures):
+                    archive.refresh(suite, architecture)
                 found = {key: archive.resolve(item, self.lock.pins(key)) for key, item in items.items()}
             report(Event(task, "done", f"{sum(map(len, found.values()))} files found"))
             for key, pins in found.items():
