@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from textwrap import shorten
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ from results.timings import expected, history
 # How often the journals are looked at (s); only the display depends on it.
 EVERY = 0.2
 GOOD = ("pass", "xfail", "skip")
+# Characters of a cell's message that are shown when it ends; the whole is in the result.
+REASON = 200
 
 
 class RunWatcher:
@@ -62,8 +65,11 @@ class RunWatcher:
             case "step-start":
                 self._report(Event(task, "running", entry["title"] or entry["verb"]))
             case "cell-end":
-                verdict, message = entry["verdict"], entry["message"].splitlines()
-                detail = f"{verdict}, {entry['status']}" + (f" ({message[0]})" if message else "")
+                verdict = entry["verdict"]
+                detail = f"{verdict}, {entry['status']}"
+                # The reason of what was expected stands below the matrix.
+                if entry["message"] and verdict != "xfail":
+                    detail += f" ({shorten(entry['message'], REASON, placeholder=' ...')})"
                 state: State = "done" if verdict in GOOD else "failed"
                 self._report(Event(task, state, detail, elapsed=entry["t"]))
 

@@ -69,6 +69,4 @@ def _print(form: str, names: Sequence[str] | None) -> None:
     if form == "md":
         print(render.markdown(matrix, notes), end="")
     else:
-        from rich.console import Console  # noqa: PLC0415
-
-        render.print_table(matrix, Console(), notes)
+        render.print_table(matrix, render.wide_console(), notes)

@@ -20,7 +20,17 @@ STYLES = {
     Status.UNTESTED: "dim",
     Status.NA: "dim",
 }
+# Characters to a line where no terminal says how many there are.
+LOG_WIDTH = 120
 EMPTY = "no results yet: `./testbed run` makes some"
+
+
+def wide_console() -> Console:
+    """Return a console for standard output: as wide as the terminal, or wide enough for the table in a log."""
+    from rich.console import Console  # noqa: PLC0415  (lazy: `--help` stays quick)
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)
 
 
 def print_table(matrix: Matrix, console: Console, notes: Sequence[str] = ()) -> None:
@@ -32,7 +42,8 @@ def print_table(matrix: Matrix, console: Console, notes: Sequence[str] = ()) -> 
     table = Table(title=SIMULATED, title_justify="left", title_style="bold", box=box.SIMPLE_HEAVY)
     table.add_column("feature", no_wrap=True)
     for column in matrix.columns:
-        table.add_column("\n".join(column))
+        # Platforms' names are long: on a narrow terminal they are folded rather than cut.
+        table.add_column("\n".join(column), overflow="fold", min_width=len(Status.UNTESTED))
     table.add_column(matrix.reference.replace(" ", "\n", 1), style="dim")
     for feature in matrix.features:
         cells = [_styled(matrix.cell(feature.name, column)) for column in matrix.columns]

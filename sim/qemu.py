@@ -17,6 +17,8 @@ from sim.errors import MachineStopped, QemuCrashed, QemuKilled, QemuRefused
 
 _FAULTS = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE}
 _TAIL = 4096
+# QEMU's complaint may be followed by a line or two of advice.
+LAST_LINES = 3
 
 Ending = Literal["ended", "refused", "crashed", "killed"]
 
@@ -50,7 +52,7 @@ class Exit:
 
     def error(self) -> TestbedError:
         """Return the error that a wait ends with when QEMU is gone."""
-        last = self.stderr.strip().splitlines()[-1] if self.stderr.strip() else "it said nothing"
+        last = "; ".join(self.stderr.strip().splitlines()[-LAST_LINES:]) or "it said nothing"
         if self.signal is not None:
             name = signal.Signals(self.signal).name
             if self.ending == "crashed":

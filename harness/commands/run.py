@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from base import owner
 from base.errors import InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
@@ -103,7 +104,7 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, worker
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            env={**owner.environment(), "PYTHONPATH": str(PROJECT)},
         )
         try:
             code = child.wait()
@@ -119,12 +120,10 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, worker
 def _conclude(run: Run, cells: Sequence[PlannedCell], json_file: Path | None) -> int:
     import json  # noqa: PLC0415
 
-    from rich.console import Console  # noqa: PLC0415
-
     from base.files import atomic_write  # noqa: PLC0415
     from results.expectations import exit_code, unexpected  # noqa: PLC0415
     from results.matrix import build_matrix, to_json  # noqa: PLC0415
-    from results.render import print_table  # noqa: PLC0415
+    from results.render import print_table, wide_console  # noqa: PLC0415
     from results.store import results_of  # noqa: PLC0415
 
     notes: list[str] = []
@@ -136,7 +135,7 @@ def _conclude(run: Run, cells: Sequence[PlannedCell], json_file: Path | None) ->
             where=str(run.directory / "pytest.log"),
         )
     matrix = build_matrix(stored)
-    print_table(matrix, Console(highlight=False), notes)
+    print_table(matrix, wide_console(), notes)
     if json_file is not None:
         atomic_write(json_file, json.dumps(to_json(matrix, notes), indent=1) + "\n")
     results = [item.result for item in stored]

@@ -82,7 +82,7 @@ def test_switching_off_from_inside_ends_it() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["g6"], "no platform 'g6'; did you mean 'g5'"),
+        (["g5x"], "no platform 'g5x'; did you mean 'g5'"),
         (["g5", "--kernel", "/etc/passwd"], "/etc/passwd is not an ELF file"),
         (["g5", "--kernel", sys.executable], "not 64-bit PowerPC"),
         (["g5", "--initrd", "/none"], "no initramfs /none"),

@@ -78,6 +78,6 @@ def test_the_journals_of_a_run_are_followed(tmp_path: Path) -> None:
     assert [(event.state, event.detail) for event in events] == [
         ("running", "starting"),
         ("running", "boots u1"),
-        ("failed", "fail, no (why)"),
+        ("failed", "fail, no (why more)"),
     ]
     assert events[-1].elapsed == 4.5
