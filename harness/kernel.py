@@ -10,14 +10,19 @@ from base.errors import UsageError
 from base.yamlmodel import Model
 
 NT_GNU_BUILD_ID = 3
-_BANNER = re.compile(rb"Linux version (\S+) \(")
+# Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...
+_BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d.]+))?")
 
 
 class KernelIdentity(Model):
-    """A kernel's release (`uname -r`) and its GNU build id in hexadecimal digits ("" if it has none)."""
+    """A kernel's release (`uname -r`), its GNU build id in hexadecimal digits and the version of the gcc that made it.
+
+    The last two are "" where the file has none, or another compiler made it.
+    """
 
     release: str
     build_id: str
+    gcc: str = ""
 
 
 def identify(path: Path) -> KernelIdentity:
@@ -40,11 +45,17 @@ def identify(path: Path) -> KernelIdentity:
         raise UsageError(f"cannot read the kernel {path}: {error.strerror}", hint="check the path") from error
     except ELFError as error:
         raise UsageError(f"{path} is not an ELF file: {error}", hint=hint) from error
-    banner = _BANNER.search(path.read_bytes())
+    banner = read_banner(path.read_bytes())
     if banner is None:
         raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
     build_ids = [found for data in notes if (found := build_id(data, order))]
-    return KernelIdentity(release=banner[1].decode(), build_id=build_ids[0] if build_ids else "")
+    return KernelIdentity(release=banner[0], build_id=build_ids[0] if build_ids else "", gcc=banner[1])
+
+
+def read_banner(data: bytes) -> tuple[str, str] | None:
+    """Return release and gcc version ("" for another compiler) of the kernel in `data`; None if it is no Linux."""
+    found = _BANNER.search(data)
+    return (found[1].decode(), (found[2] or b"").decode()) if found else None
 
 
 def build_id(notes: bytes, order: str = ">") -> str:

@@ -168,6 +168,7 @@ def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
     """Return what is known of the cell before it runs."""
     return {
         "kernel": spec.kernel_identity.release,
+        "gcc": spec.kernel_identity.gcc,
         "kernel.built.build-id": spec.kernel_identity.build_id,
         "image.qemu": spec.qemu.digest,
         "image.kernel": getattr(spec.kernel, "digest", getattr(spec.kernel, "sha256", "")),

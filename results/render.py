@@ -89,7 +89,12 @@ def footer(matrix: Matrix) -> list[str]:
     first, last = f"{when[0]:%Y-%m-%d %H:%M}", f"{when[-1]:%Y-%m-%d %H:%M}"
     span = first if first == last else f"{first} to {last}"
     shown = ", ".join(runs[-3:]) + (f" and {len(runs) - 3} before" if len(runs) > 3 else "")
-    return [f"{len(matrix.results)} cells, {span} UTC, from {'run' if len(runs) == 1 else 'runs'} {shown}"]
+    return [f"{count(len(matrix.results), 'cell')}, {span} UTC, from {'run' if len(runs) == 1 else 'runs'} {shown}"]
+
+
+def count(number: int, what: str) -> str:
+    """Return a number with its noun: `1 cell`, `8 cells`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def one_line(text: str) -> str:

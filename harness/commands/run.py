@@ -123,7 +123,7 @@ def _conclude(run: Run, cells: Sequence[PlannedCell], json_file: Path | None) ->
     from base.files import atomic_write  # noqa: PLC0415
     from results.expectations import exit_code, unexpected  # noqa: PLC0415
     from results.matrix import build_matrix, to_json  # noqa: PLC0415
-    from results.render import print_table, wide_console  # noqa: PLC0415
+    from results.render import count, print_table, wide_console  # noqa: PLC0415
     from results.store import results_of  # noqa: PLC0415
 
     notes: list[str] = []
@@ -141,7 +141,7 @@ def _conclude(run: Run, cells: Sequence[PlannedCell], json_file: Path | None) ->
     results = [item.result for item in stored]
     surprises = unexpected(results)
     elapsed = max(r.started.timestamp() + r.elapsed for r in results) - min(r.started.timestamp() for r in results)
-    summary = f"{len(results)} cells in {duration(elapsed)}"
+    summary = f"{count(len(results), 'cell')} in {duration(elapsed)}"
     print(f"{summary}, {len(surprises)} not as expected" if surprises else f"{summary}, all as expected")
     print(f"evidence: {run.directory}")
     return exit_code(results)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import UsageError
-from harness.kernel import build_id, identify
+from harness.kernel import build_id, identify, read_banner
 
 
 def note(kind: int, name: bytes, content: bytes, order: str = ">") -> bytes:
@@ -39,3 +39,19 @@ def test_a_file_that_is_no_kernel_is_told_what_it_is(tmp_path: Path) -> None:
         identify(tmp_path / "none")
     with pytest.raises(UsageError, match="not 64-bit PowerPC"):
         identify(Path(sys.executable).resolve())
+
+
+@pytest.mark.parametrize(
+    ("banner", "found"),
+    [
+        (
+            b"Linux version 6.1.176-stock (testbed@testbed) (powerpc64-linux-gnu-gcc (Debian 12.2.0-13) 12.2.0, "
+            b"GNU ld (GNU Binutils for Debian) 2.40) #1 SMP",
+            ("6.1.176-stock", "12.2.0"),
+        ),
+        (b"Linux version 6.12.1+ (me@here) (clang version 19.1.7, LLD 19) #2", ("6.12.1+", "")),
+        (b"no kernel at all", None),
+    ],
+)
+def test_the_banner_tells_release_and_compiler(banner: bytes, found: tuple[str, str] | None) -> None:
+    assert read_banner(b"\0rubbish\0" + banner) == found
