@@ -24,9 +24,9 @@ class StepFailed(TestbedError):
 
 
 class StepParams(Model):
-    """Parameters every verb takes. `within` is its deadline in seconds of a calm host (default: the verb's)."""
+    """Parameters every verb takes. `within` is its deadline in seconds of a calm host."""
 
-    within: Seconds | None = None
+    within: Seconds = 30.0
 
 
 P = typing.TypeVar("P", bound=StepParams)
@@ -35,20 +35,19 @@ Function = Callable[["Cell", P], Awaitable[str | None]]
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: `shorthand` names the parameter that `verb: value` sets; `within` is the usual deadline (s)."""
+    """A verb: `shorthand` names the parameter that `verb: value` sets."""
 
     name: str
     function: Callable[[Any, Any], Awaitable[str | None]]
     params: type[StepParams]
     shorthand: str | None
-    within: float
     summary: str
 
 
 _REGISTRY: dict[str, Verb] = {}
 
 
-def verb(name: str, *, within: float, shorthand: str | None = None) -> Callable[[Function[P]], Function[P]]:
+def verb(name: str, *, shorthand: str | None = None) -> Callable[[Function[P]], Function[P]]:
     """Register a step function under `name`. Its docstring's first line becomes the verb's help.
 
     The function takes the running cell and its parameters, and returns a short remark for the journal or
@@ -61,7 +60,7 @@ def verb(name: str, *, within: float, shorthand: str | None = None) -> Callable[
         summary = (inspect.getdoc(function) or "").split("\n", 1)[0]
         if name in _REGISTRY:
             raise ValueError(f"verb {name} is registered twice")
-        _REGISTRY[name] = Verb(name, function, params, shorthand, within, summary)
+        _REGISTRY[name] = Verb(name, function, params, shorthand, summary)
         return function
 
     return register

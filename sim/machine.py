@@ -189,11 +189,6 @@ class Machine:
         self._consoles.append(console)
         return console
 
-    async def close_console(self, console: Console) -> None:
-        """Stop reading a console whose guest is gone; its alarms no longer count."""
-        self._consoles.remove(console)
-        await console.close()
-
     async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget) -> T:
         """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.
 

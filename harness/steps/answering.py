@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from harness.cell import Cell
 from harness.dialogue import Exchange, hold
-from harness.verbs import StepFailed, StepParams, verb
+from harness.verbs import Seconds, StepFailed, StepParams, verb
 
 # A busybox shell's prompt for root, as the initramfs of dom0 and domU shows it.
 PROMPT = r"/ # "
@@ -32,11 +32,19 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 class BootParams(StepParams):
     """Parameters of `boot-dom0`."""
 
+    within: Seconds = 90.0
+
 
 class DomainParams(StepParams):
     """Parameters of verbs that need to know only the domain."""
 
     domain: str
+
+
+class BootsParams(DomainParams):
+    """Parameters of `boots`."""
+
+    within: Seconds = 120.0
 
 
 class RunParams(DomainParams):
@@ -53,35 +61,32 @@ class DialogueParams(DomainParams):
     lines: tuple[Exchange, ...] = Field(min_length=1)
 
 
-@verb("boot-dom0", within=90)
+@verb("boot-dom0")
 async def boot_dom0(cell: Cell, params: BootParams) -> str:
     """Switch the simulated machine on and wait until dom0 answers on its command channel."""
     machine = await cell.start_machine()
     cell.fact("qemu", machine.version)
-    within = params.within or 90
-    await cell.wait("dom0 opens its command channel", machine.command.hello(), within)
+    await cell.wait("dom0 opens its command channel", machine.command.hello(), params.within)
     await cell.wait("dom0 answers", machine.command.challenge(), CHALLENGE_WITHIN)
     return f"QEMU {machine.version}"
 
 
-@verb("boots", within=120, shorthand="domain")
-async def boots(cell: Cell, params: DomainParams) -> None:
+@verb("boots", shorthand="domain")
+async def boots(cell: Cell, params: BootsParams) -> None:
     """Wait until a domU that was created answers on its command channel."""
-    within = params.within or 120
     shell = cell.domain(params.domain).command
-    await cell.wait(f"{params.domain} opens its command channel", shell.hello(), within, domain=params.domain)
+    await cell.wait(f"{params.domain} opens its command channel", shell.hello(), params.within, domain=params.domain)
     await cell.wait(f"{params.domain} answers", shell.challenge(), CHALLENGE_WITHIN, domain=params.domain)
 
 
-@verb("answers", within=CHALLENGE_WITHIN, shorthand="domain")
+@verb("answers", shorthand="domain")
 async def answers(cell: Cell, params: DomainParams) -> None:
     """Send a fresh sum to a domain's command channel and read its computed result back."""
-    within = params.within or CHALLENGE_WITHIN
     shell = cell.shell(params.domain)
-    await cell.wait(f"{params.domain} answers", shell.challenge(), within, domain=params.domain)
+    await cell.wait(f"{params.domain} answers", shell.challenge(), params.within, domain=params.domain)
 
 
-@verb("console-answers", within=30, shorthand="domain")
+@verb("console-answers", shorthand="domain")
 async def console_answers(cell: Cell, params: DomainParams) -> str:
     """Type a fresh sum at console 0 as a person would, and read its computed result there."""
     left, right = secrets.randbelow(900) + 100, secrets.randbelow(900) + 100
@@ -94,23 +99,23 @@ async def console_answers(cell: Cell, params: DomainParams) -> str:
     await cell.wait(
         f"{params.domain}'s console answers",
         hold(cell.console(params.domain), lines),
-        params.within or 30,
+        params.within,
         domain=params.domain,
     )
     return f"typed {left} * {right}, read {left * right}"
 
 
-@verb("dialogue", within=30)
+@verb("dialogue")
 async def dialogue(cell: Cell, params: DialogueParams) -> None:
     """Hold a dialogue at a domain's console 0: `send` is typed, `expect` is waited for."""
     what = f"the dialogue at {params.domain}'s console"
-    await cell.wait(what, hold(cell.console(params.domain), params.lines), params.within or 30, domain=params.domain)
+    await cell.wait(what, hold(cell.console(params.domain), params.lines), params.within, domain=params.domain)
 
 
-@verb("run", within=30)
+@verb("run")
 async def run(cell: Cell, params: RunParams) -> str:
     """Run a shell command in a domain and check its exit status and what it prints."""
-    answer = await cell.run(params.domain, params.command, params.within or 30)
+    answer = await cell.run(params.domain, params.command, params.within)
     output = answer.output.strip()
     shown = output if len(output) <= EXCERPT else f"...{output[-EXCERPT:]}"
     if answer.status != params.status:

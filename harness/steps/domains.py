@@ -8,11 +8,13 @@ from pydantic import Field
 
 from harness.cell import Cell
 from harness.toolstacks import DomainConfig
-from harness.verbs import StepFailed, StepParams, verb
+from harness.verbs import Seconds, StepFailed, StepParams, verb
 
 
 class ReadyParams(StepParams):
     """Parameters of `hypervisor-ready`."""
+
+    within: Seconds = 60.0
 
 
 class CreateParams(StepParams):
@@ -22,15 +24,16 @@ class CreateParams(StepParams):
     memory: Annotated[int, Field(gt=0)] | None = None
     vcpus: Annotated[int, Field(gt=0)] = 1
     append: str = ""
+    within: Seconds = 60.0
 
 
-@verb("hypervisor-ready", within=60)
+@verb("hypervisor-ready")
 async def hypervisor_ready(cell: Cell, params: ReadyParams) -> str:
     """Let dom0's toolstack open the hypervisor."""
-    return await cell.wait("the hypervisor is ready", cell.toolstack.ready(cell), params.within or 60)
+    return await cell.wait("the hypervisor is ready", cell.toolstack.ready(cell), params.within)
 
 
-@verb("create", within=60, shorthand="domain")
+@verb("create", shorthand="domain")
 async def create(cell: Cell, params: CreateParams) -> str:
     """Create a domU: the toolstack starts it, and its control channel answers."""
     if params.domain in cell.domains:
@@ -42,5 +45,5 @@ async def create(cell: Cell, params: CreateParams) -> str:
         append=params.append,
     )
     what = f"{params.domain} is created"
-    cell.domains[params.domain] = await cell.wait(what, cell.toolstack.create(cell, config), params.within or 60)
+    cell.domains[params.domain] = await cell.wait(what, cell.toolstack.create(cell, config), params.within)
     return f"{config.memory} MiB, {config.vcpus} vCPU"

@@ -11,11 +11,11 @@ from harness.steps.answering import DomainParams
 from harness.verbs import StepFailed, verb
 
 
-@verb("same-kernel", within=20, shorthand="domain")
+@verb("same-kernel", shorthand="domain")
 async def same_kernel(cell: Cell, params: DomainParams) -> str:
     """Compare the running kernel's release and build id with those of the file that was built."""
     wanted = cell.spec.kernel_identity if params.domain == "dom0" else cell.spec.domu_identity
-    answer = await cell.run(params.domain, "uname -r && base64 /sys/kernel/notes", params.within or 20)
+    answer = await cell.run(params.domain, "uname -r && base64 /sys/kernel/notes", params.within)
     release, _, notes = answer.output.strip().partition("\n")
     try:
         running = build_id(base64.b64decode(notes), ">")
