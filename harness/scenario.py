@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from base.errors import UsageError
 from base.paths import PROJECT
 from base.yamlmodel import Document, Loc, Model, YamlError, parse, suggest, validate
 from harness.verbs import StepParams, verbs
+from results.model import Word
 
 FOLDER = PROJECT / "scenarios"
+# Cells and their folders are named after scenarios (results.model.Word).
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 class Step(Model):
@@ -26,7 +30,7 @@ class Step(Model):
 class ScenarioFile(Model):
     """The keys of a scenario file; the steps are read by their verbs' own models."""
 
-    feature: str
+    feature: Word
     summary: str
     platforms: tuple[str, ...] | None = None
     hypervisors: tuple[str, ...] | None = None
@@ -97,6 +101,11 @@ def find_scenario(name: str, folder: Path = FOLDER) -> Path:
 
 
 def _read(path: Path) -> tuple[Document, ScenarioFile]:
+    if not NAME.fullmatch(path.stem):
+        raise UsageError(
+            f"{path}: a scenario's name must be small letters, digits, - and _",
+            hint="rename the file: it names the cells",
+        )
     document = parse(path)
     if not isinstance(document.data, dict):
         raise YamlError([f"{path}:1:1: a scenario is a mapping with the keys feature, summary, steps"])

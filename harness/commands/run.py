@@ -57,7 +57,8 @@ def main(argv: Sequence[str]) -> int:
     for target in (options.junit, options.json):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(f"cannot write {target}: its folder does not exist")
-    paths = [find_scenario(name) for name in options.scenario] or sorted(FOLDER.glob("*.yaml"))
+    named = [find_scenario(name) for name in options.scenario]
+    paths = list(dict.fromkeys(path.absolute() for path in named)) or sorted(FOLDER.glob("*.yaml"))
     cells = plan([load_scenario(path) for path in paths], choice)
     if not cells:
         raise UsageError("no cell matches", hint="`./testbed list cells` shows all there are")

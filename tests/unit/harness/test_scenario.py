@@ -56,6 +56,7 @@ def test_all_bad_steps_are_told_at_once(tmp_path: Path) -> None:
     [
         ("feature: x\nsummary: s\nsetps: []\n", ":3:1: unknown key 'setps'; did you mean 'steps'?"),
         ("feature: x\nsummary: s\nsteps: []\n", ":3:1: steps: "),
+        ("feature: My Feature\nsummary: s\nsteps: [boot-dom0]\n", ":1:1: feature: "),
         ("feature: [x]\nsummary: s\nsteps: [boot-dom0]\n", ":1:1: feature: "),
         ("- boot-dom0\n", ":1:1: a scenario is a mapping"),
     ],
@@ -64,6 +65,13 @@ def test_a_bad_head_is_told_with_its_place(text: str, problem: str, tmp_path: Pa
     with pytest.raises(YamlError) as caught:
         _load(tmp_path, "", head=text)
     assert problem in str(caught.value)
+
+
+def test_a_name_that_no_folder_should_have_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "My Scenario.yaml"
+    path.write_text("feature: x\nsummary: s\nsteps: [boot-dom0]\n")
+    with pytest.raises(UsageError, match="small letters"):
+        load_scenario(path)
 
 
 def test_a_missing_scenario_is_a_usage_error() -> None:
