@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,16 @@ from sim.qemu import QemuBinary
 from sim.shell import Answer, Shell
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a domain's machine was given: regular expressions for its model and CPUs, how many, memory in MiB."""
+
+    model: str
+    cpu: str
+    cpus: int
+    memory: int
 
 
 class Cell:
@@ -103,6 +114,14 @@ class Cell:
         if name not in self.domains:
             raise StepFailed(f"{name} was not created", hint=f"put the step `create: {name}` before this one")
         return self.domains[name]
+
+    def shape(self, name: str) -> Shape:
+        """Return what dom0's or a domU's machine was given. Raises StepFailed."""
+        if name == "dom0":
+            tree, spec = self.spec.platform.device_tree, self.machine_spec
+            return Shape(tree.model, tree.cpu, spec.cpus, spec.memory or self.spec.platform.memory)
+        tree, config = self.hypervisor.domu.device_tree, self.domain(name).config
+        return Shape(tree.model, tree.cpu, config.vcpus, config.memory)
 
     def shell(self, name: str) -> Shell:
         """Return the command channel of dom0 or of a domU. Raises StepFailed."""

@@ -24,16 +24,31 @@ class DomainEnded(TestbedError):
     """The domU's QEMU ended while something of it was awaited."""
 
 
+@dataclass(frozen=True)
+class DomainConfig:
+    """A domU to create: memory in MiB, `append` is added to its kernel's command line."""
+
+    name: str
+    memory: int
+    vcpus: int = 1
+    append: str = ""
+
+
 @dataclass
 class Domain:
     """A running domU. `ended` is done when its QEMU in dom0 has gone, with what that printed."""
 
-    name: str
+    config: DomainConfig
     console: Console
     command: Shell
     qmp: Qmp
     fate: Console
     ended: asyncio.Task[str] = field(init=False)
+
+    @property
+    def name(self) -> str:
+        """The domU's name."""
+        return self.config.name
 
     def __post_init__(self) -> None:
         self.ended = asyncio.create_task(self._watch(), name=f"fate-{self.name}")

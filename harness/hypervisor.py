@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from base.errors import UsageError
 from base.yamlmodel import Model, YamlError, load, suggest
 from sim.alarms import AlarmRule
-from sim.platform import Consoles
+from sim.platform import Consoles, DeviceTree
 
 FOLDER = Path(__file__).parent / "hypervisors"
 
@@ -40,6 +40,7 @@ class DomuMachine(Model):
     kernel: str
     initrd: str
     consoles: Consoles
+    device_tree: DeviceTree
     memory: Positive
     memory_quantum: Positive
     max_memory: Positive

@@ -112,6 +112,8 @@ class Machine:
         self.console: Console
         self.command: Shell
         self.version = ""
+        # Set when the guest is about to switch itself off: its end then ends no wait.
+        self.may_stop = False
         self._ports: dict[str, socket.socket] = {}
         self._consoles: list[Console] = []
         self._vcpus: list[int] = []
@@ -200,7 +202,9 @@ class Machine:
         meter = Meter(what, budget, self.process.pid, self._vcpus)
         try:
             while not task.done():
-                awaited: set[asyncio.Future[Any]] = {task, stop, self.process.exited}
+                awaited: set[asyncio.Future[Any]] = {task, self.process.exited}
+                if not self.may_stop:
+                    awaited.add(stop)
                 awaited |= {console.alarm for console in self._consoles}
                 await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 await self._raise_alarm()
@@ -231,7 +235,7 @@ class Machine:
             raise QemuKilled("QEMU was told to end by a signal from outside", hint="who sent it SIGTERM?")
         if self.process.exited.done():
             raise self.process.exited.result().error()
-        if stops:
+        if stops and not self.may_stop:
             raise MachineStopped(f"the machine was switched off or reset while it was awaited ({stops[0]})")
 
     async def check(self) -> None:

@@ -30,6 +30,13 @@ class Consoles(Model):
         return name if folder == "virtio-ports" else None
 
 
+class DeviceTree(Model):
+    """What the firmware's device tree must say: regular expressions for the model, and for each CPU node's name."""
+
+    model: str
+    cpu: str
+
+
 class Firmware(Model):
     """What choosing one firmware adds: options of the machine type, arguments of QEMU."""
 
@@ -51,6 +58,7 @@ class Platform(Model):
     args: tuple[str, ...] = ()
     kernel_args: str = ""
     consoles: Consoles
+    device_tree: DeviceTree
     firmware: dict[str, Firmware] = Field(min_length=1)
 
     @property

@@ -13,6 +13,7 @@ from base.errors import EXIT_OK, UsageError
 from base.yamlmodel import suggest
 from harness.cell import Cell
 from harness.display import Display
+from harness.domain import DomainConfig
 from harness.hypervisor import load_hypervisors
 from harness.plan import Choice, PlannedCell, plan
 from harness.resolve import resolve
@@ -20,7 +21,6 @@ from harness.runspec import OwnFile, RunSpec
 from harness.scenario import Scenario
 from harness.scratch import scratch
 from harness.specs import make_spec
-from harness.toolstacks import DomainConfig
 from results.journal import Journal
 from sim.console import Console
 from sim.machine import Machine

@@ -1,5 +1,5 @@
 """The verbs of scenarios. Importing this package registers them all."""
 
-from harness.steps import answering, domains, identity
+from harness.steps import answering, devicetree, domains, identity, power
 
-__all__ = ["answering", "domains", "identity"]
+__all__ = ["answering", "devicetree", "domains", "identity", "power"]

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from harness.cell import Cell
-from harness.toolstacks import DomainConfig
+from harness.domain import DomainConfig
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from base.errors import UsageError
 from base.yamlmodel import suggest
-from harness.domain import Domain
+from harness.domain import Domain, DomainConfig
 
 if TYPE_CHECKING:
     from harness.cell import Cell
-
-
-@dataclass(frozen=True)
-class DomainConfig:
-    """A domU to create: memory in MiB, `append` is added to its kernel's command line."""
-
-    name: str
-    memory: int
-    vcpus: int = 1
-    append: str = ""
 
 
 class Toolstack(Protocol):

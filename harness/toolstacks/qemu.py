@@ -6,8 +6,7 @@ import asyncio
 import shlex
 from typing import TYPE_CHECKING
 
-from harness.domain import Domain, DomainEnded, port
-from harness.toolstacks import DomainConfig
+from harness.domain import Domain, DomainConfig, DomainEnded, port
 from harness.verbs import StepFailed
 from sim.console import Console
 from sim.qmp import Qmp
@@ -44,7 +43,7 @@ class QemuToolstack:
         fate = await self._console(cell, name, "fate", log=False)
         qmp = Qmp(name, machine.evidence / "qmp" / f"{name}.jsonl", began=machine.began)
         domain = Domain(
-            name=name,
+            config=config,
             console=await self._console(cell, name, "console"),
             command=Shell(await self._console(cell, name, "command", log=False)),
             qmp=qmp,

@@ -47,6 +47,27 @@ def test_a_kernel_without_kvm(spec_for: Make, tmp_path: Path) -> None:
     assert "has no KVM" in result.message
 
 
+def test_a_power_off_that_is_a_reset(spec_for: Make, tmp_path: Path) -> None:
+    trick = "cd /sbin && rm poweroff && printf \\#!/bin/sh\\\\nexec\\ reboot\\ -f\\\\n >poweroff && chmod +x poweroff"
+    steps = f"prepare:\n  - boot-dom0\n  - run: {{domain: dom0, command: '{trick}'}}\nsteps: [powers-off: dom0]\n"
+    result = _run(spec_for(steps), tmp_path)
+    assert (result.raw, result.status) == ("fail", "no")
+    assert "was seen as guest-reset, not guest-shutdown" in result.message
+
+
+def test_memory_that_the_device_tree_does_not_have(spec_for: Make, tmp_path: Path) -> None:
+    spec = spec_for("prepare: [boot-dom0]\nsteps: [device-tree: dom0]\n", append="mem=512M")
+    platform = spec.platform.model_copy(update={"memory": 768})
+    result = _run(spec, tmp_path)
+    assert result.raw == "pass", result.message  # the kernel's own limit is not the machine's
+    (tmp_path / "second").mkdir()
+    args = ("-m", "512")
+    lied = platform.model_copy(update={"args": (*platform.args, *args)})
+    result = _run(spec.model_copy(update={"platform": lied}), tmp_path / "second")
+    assert (result.raw, result.status) == ("fail", "no")
+    assert "the tree has 512 MiB of memory, given were 768 MiB" in result.message
+
+
 def test_a_domu_that_panics_is_told_with_its_panic_and_leaves_dom0_alive(spec_for: Make, tmp_path: Path) -> None:
     result = _run(
         spec_for(
