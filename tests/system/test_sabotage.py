@@ -48,7 +48,7 @@ def test_a_kernel_without_kvm(spec_for: Make, tmp_path: Path) -> None:
 
 
 def test_a_power_off_that_is_a_reset(spec_for: Make, tmp_path: Path) -> None:
-    trick = "cd /sbin && rm poweroff && printf \\#!/bin/sh\\\\nexec\\ reboot\\ -f\\\\n >poweroff && chmod +x poweroff"
+    trick = "cd /sbin && rm poweroff && echo exec reboot -f >poweroff && chmod +x poweroff"
     steps = f"prepare:\n  - boot-dom0\n  - run: {{domain: dom0, command: '{trick}'}}\nsteps: [powers-off: dom0]\n"
     result = _run(spec_for(steps), tmp_path)
     assert (result.raw, result.status) == ("fail", "no")
