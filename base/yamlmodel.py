@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from base.errors import UsageError
 
 M = TypeVar("M", bound=BaseModel)
+N = TypeVar("N", bound="Named")
 Loc = tuple[str | int, ...]
 
 
@@ -28,6 +29,12 @@ class Model(BaseModel):
         populate_by_name=True,
         alias_generator=lambda name: name.replace("_", "-"),
     )
+
+
+class Named(Model):
+    """A model that is known by its name."""
+
+    name: str
 
 
 class YamlError(UsageError):
@@ -91,6 +98,17 @@ def parse(path: Path) -> Document:
 def load(path: Path, model: type[M]) -> M:
     """Read `path` and validate it as `model`. Raises YamlError with every problem found, UsageError."""
     return validate(parse(path), model)
+
+
+def load_folder(folder: Path, model: type[N]) -> dict[str, N]:
+    """Read all `*.yaml` of a folder as models with a `name`, which must be the file's. Raises YamlError."""
+    found: dict[str, N] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        item = load(path, model)
+        if item.name != path.stem:
+            raise YamlError([f"{path}:1:1: name is '{item.name}' but the file is called '{path.stem}'"])
+        found[item.name] = item
+    return found
 
 
 def validate(document: Document, model: type[M], *, loc: Loc = (), data: Any = None) -> M:

@@ -101,8 +101,8 @@ class Cell:
         """Start the simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError."""
         machine = Machine(self.machine_spec, self._directory)
         self._machine = machine
-        self._stack.push_async_callback(self._close_domains)
         await self._stack.enter_async_context(machine)
+        self._stack.push_async_callback(self._close_domains)
         return machine
 
     def budget(self, seconds: float) -> Budget:

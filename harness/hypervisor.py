@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from base.errors import UsageError
-from base.yamlmodel import Model, YamlError, load, suggest
+from base.yamlmodel import Model, Named, load_folder, suggest
 from sim.alarms import AlarmRule
 from sim.platform import Consoles, DeviceTree
 
@@ -51,13 +51,12 @@ class DomuMachine(Model):
         return "".join(value.split())
 
 
-class Hypervisor(Model):
+class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
     `alarms` are lines by which it says on a console that a guest is lost.
     """
 
-    name: str
     title: str
     toolstack: str
     platforms: tuple[str, ...] = Field(min_length=1)
@@ -87,13 +86,7 @@ OWN = "own"
 @cache
 def load_hypervisors(folder: Path = FOLDER) -> dict[str, Hypervisor]:
     """Read all hypervisors of a folder, by name. Raises YamlError."""
-    found: dict[str, Hypervisor] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        hypervisor = load(path, Hypervisor)
-        if hypervisor.name != path.stem:
-            raise YamlError([f"{path}:1:1: name is '{hypervisor.name}' but the file is called '{path.stem}'"])
-        found[hypervisor.name] = hypervisor
-    return found
+    return load_folder(folder, Hypervisor)
 
 
 def find_hypervisor(name: str) -> Hypervisor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import socket
 import time
 from collections.abc import Coroutine
@@ -114,7 +115,7 @@ class Machine:
         self.version = ""
         # Set when the guest is about to switch itself off: its end then ends no wait.
         self.may_stop = False
-        self._ports: dict[str, socket.socket] = {}
+        self._ends: dict[str, socket.socket] = {}
         self._consoles: list[Console] = []
         self._vcpus: list[int] = []
 
@@ -135,25 +136,23 @@ class Machine:
         folder = self.evidence / "console"
         for needed in (folder, self.evidence / "qmp"):
             needed.mkdir(parents=True, exist_ok=True)
-        names = ("qmp", "console", "command", *self.spec.ports)
-        ours, theirs = {}, {}
-        for name in names:
-            ours[name], theirs[name] = socket.socketpair()
+        theirs: dict[str, socket.socket] = {}
+        for name in ("qmp", "console", "command", *self.spec.ports):
+            self._ends[name], theirs[name] = socket.socketpair()
         try:
             fds = {name: end.fileno() for name, end in theirs.items()}
             args = self.spec.arguments(fds)
-            (self.evidence / "qemu.cmdline").write_text(" ".join([*self.spec.qemu.command, *args]) + "\n")
+            (self.evidence / "qemu.cmdline").write_text(shlex.join([*self.spec.qemu.command, *args]) + "\n")
             self.process = await QemuProcess.start(
                 self.spec.qemu, args, fds=list(fds.values()), log=self.evidence / "qemu.log"
             )
         finally:
             for end in theirs.values():
                 end.close()
-        self._ports = {name: ours[name] for name in self.spec.ports}
         self.qmp = Qmp("machine", self.evidence / "qmp" / "machine.jsonl", began=self.began)
-        self.console = await self.open_console("dom0", ours["console"])
-        self.command = Shell(await self.open_console("dom0-command", ours["command"], log=False))
-        greeting = await self.wait("QEMU answers on QMP", self.qmp.connect(ours["qmp"]), GREETING)
+        self.console = await self.open_console("dom0", self._ends["console"])
+        self.command = Shell(await self.open_console("dom0-command", self._ends["command"], log=False))
+        greeting = await self.wait("QEMU answers on QMP", self.qmp.connect(self._ends["qmp"]), GREETING)
         self.process.spoke = True
         number = greeting["version"]["qemu"]
         self.version = f"{number['major']}.{number['minor']}.{number['micro']}"
@@ -162,17 +161,20 @@ class Machine:
 
     async def stop(self) -> None:
         """End the machine and close what belongs to it. May be called again, and after a failed start."""
-        if hasattr(self, "qmp"):
-            with contextlib.suppress(QmpFailed):
-                await asyncio.wait_for(self.qmp.close(), AUTOPSY_PATIENCE)
-        if hasattr(self, "process"):
-            await self.process.stop()
-        for console in self._consoles:
-            await console.close()
-        self._consoles.clear()
-        for end in self._ports.values():
-            end.close()
-        self._ports.clear()
+        try:
+            if hasattr(self, "qmp"):
+                # A QEMU that does not even hang up in order is ended all the same.
+                with contextlib.suppress(QmpFailed, TimeoutError):
+                    await asyncio.wait_for(self.qmp.close(), AUTOPSY_PATIENCE)
+        finally:
+            if hasattr(self, "process"):
+                await self.process.stop()
+            for console in self._consoles:
+                await console.close()
+            self._consoles.clear()
+            for end in self._ends.values():
+                end.close()
+            self._ends.clear()
 
     @property
     def consoles(self) -> tuple[Console, ...]:
@@ -181,7 +183,7 @@ class Machine:
 
     def port(self, name: str) -> socket.socket:
         """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""
-        return self._ports[name].dup()
+        return self._ends[name].dup()
 
     async def open_console(self, name: str, end: socket.socket, *, log: bool = True) -> Console:
         """Read a console from now on. If it carries a kernel's `log`, its alarms end every wait on this machine."""

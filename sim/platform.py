@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from base.errors import UsageError
-from base.yamlmodel import Model, YamlError, load, suggest
+from base.yamlmodel import Model, Named, load_folder, suggest
 
 FOLDER = Path(__file__).parent / "platforms"
 
@@ -44,10 +44,9 @@ class Firmware(Model):
     args: tuple[str, ...] = ()
 
 
-class Platform(Model):
+class Platform(Named):
     """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB."""
 
-    name: str
     title: str
     note: str = ""
     machine: str
@@ -77,13 +76,7 @@ class Platform(Model):
 @cache
 def load_platforms(folder: Path = FOLDER) -> dict[str, Platform]:
     """Read all platforms of a folder, by name. Raises YamlError."""
-    platforms: dict[str, Platform] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        platform = load(path, Platform)
-        if platform.name != path.stem:
-            raise YamlError([f"{path}:1:1: name is '{platform.name}' but the file is called '{path.stem}'"])
-        platforms[platform.name] = platform
-    return platforms
+    return load_folder(folder, Platform)
 
 
 def find_platform(name: str, folder: Path = FOLDER) -> Platform:
