@@ -31,6 +31,9 @@ from images.unpack import Unpacker
 
 # What a recipe is taken to need (seconds) before it was ever built here: only the order depends on it.
 _GUESS = 30.0
+# From how many images on the first build is a long one, and how long (docs/images.md).
+_MANY = 8
+_FIRST_TIME = "about a quarter of an hour on two processors, then never again"
 # Free disk space (bytes) without which a build is not begun: an unpacked kernel with its objects is 2 GB.
 _FREE = 4 << 30
 
@@ -86,6 +89,10 @@ class Engine:
         return self._apt
 
     def _build_all(self, names: list[str]) -> dict[str, Artifact]:
+        if not self._expected and len(names) >= _MANY:
+            self._report(Event("", "notice", f"{len(names)} images to build for the first time: {_FIRST_TIME}"))
+        for name in names:
+            self._report(Event(f"image {name}", "waiting", "", self._expected.get(name)))
         done: dict[str, Artifact] = {}
         waiting = {name: self._waits_for(name, set(names)) for name in names}
         weight = self._weights(names)
