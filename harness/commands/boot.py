@@ -94,6 +94,7 @@ def _with_initrd(spec: RunSpec, initrd: Path) -> RunSpec:
 
 async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int:
     resolved = resolve(spec)
+    gdb = folder / "gdb"
     with Journal(folder) as journal:
         async with AsyncExitStack() as stack:
             cell = Cell(
@@ -105,12 +106,12 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
                 qemu=resolved.qemu,
                 kernel=resolved.kernel,
                 initrd=resolved.initrd,
-                args=("-gdb", "tcp:127.0.0.1:1234", "-S") if options.gdb else (),
+                args=("-gdb", f"unix:{gdb},server=on,wait=off", "-S") if options.gdb else (),
                 may_reboot=True,
             )
             _say(f"{spec.platform.title}; {LEAVE_HINT}")
             if options.gdb:
-                _say(f"waiting for a debugger: gdb {resolved.kernel} -ex 'target remote 127.0.0.1:1234'")
+                _say(f"waiting for a debugger: gdb {resolved.kernel} -ex 'target remote {gdb}'")
             machine = await cell.start_machine()
             if options.domu:
                 await _to_domu(cell)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import sys
 import termios
+import time
 from pathlib import Path
 
 import pexpect
@@ -66,6 +69,24 @@ def test_straight_into_a_domu() -> None:
     person.expect("/ # ")
     person.send("echo [$((6*7))] $(hostname)\r")
     person.expect(r"\[42\] u1")
+    _leave(person)
+
+
+def test_a_debugger_finds_the_machine_before_its_first_instruction() -> None:
+    person = _boot("g5", "--gdb")
+    person.expect(r"target remote ([^']+)'")
+    assert isinstance(person.match, re.Match)
+    with socket.socket(socket.AF_UNIX) as debugger:
+        debugger.settimeout(60)
+        while debugger.connect_ex(str(person.match[1])) != 0:
+            time.sleep(0.05)  # QEMU is still starting
+        debugger.sendall(b"+$?#3f")  # "why have you stopped?" in gdb's remote protocol
+        answer = b""
+        while b"#" not in answer:
+            answer += debugger.recv(100)
+        assert answer.lstrip(b"+").startswith(b"$T05")
+        debugger.sendall(b"+$c#63")
+        person.expect("/ # ")
     _leave(person)
 
 
