@@ -8,13 +8,24 @@ from pathlib import Path
 
 import pytest
 
+import images
 from base.paths import PROJECT
+from harness.display import Display
 from harness.plan import Choice, plan
 from harness.runspec import RunSpec
-from harness.scenario import load_scenario
+from harness.scenario import load_heads, load_scenario
 from harness.specs import make_spec
 
 HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _images(request: pytest.FixtureRequest) -> None:
+    """Build what is missing before any test counts its time, and show it: on a new machine it takes a while."""
+    cells = plan(load_heads().values(), Choice())
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled(), Display("images") as display:
+        images.ensure(sorted({name for cell in cells for name in cell.images}), report=display.report)
 
 
 @pytest.fixture
