@@ -89,8 +89,10 @@ def _execute(cells: Sequence[PlannedCell], paths: Sequence[Path], options: argpa
 
 def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, workers: int) -> None:
     """Run the cells in a pytest of their own, whose report goes to the run's folder."""
-    command = [sys.executable, "-m", "pytest", "-p", "harness.pytest_plugin", "--rootdir", str(PROJECT)]
+    # -P: a folder called `base` or `sim` where the user happens to be must not take the place of ours.
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "harness.pytest_plugin", "--rootdir", str(PROJECT)]
     command += ["-c", str(PROJECT / "pyproject.toml"), "--testbed-run", run.id, "-o", "addopts=", "-q"]
+    command += ["-p", "no:cacheprovider"]  # the checkout may be read-only, and two runs at once never meet
     if workers > 1:
         command += ["-n", str(workers), "--dist", "worksteal"]
     for name in ("platform", "hypervisor", "kernel", "firmware", "append"):
