@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from base.errors import TestbedError
 from harness.domain import PORTS, Domain, DomainEnded, port
 from harness.hypervisor import Hypervisor
 from harness.runspec import RunSpec
@@ -151,7 +150,7 @@ class Cell:
             domain.ended.cancel()
             try:
                 await asyncio.wait_for(domain.qmp.close(), 1.0)
-            except (TimeoutError, QmpFailed, TestbedError) as error:
+            except (TimeoutError, QmpFailed) as error:
                 self.journal.note(f"{domain.name}: its QMP session did not end in order: {error!r}")
 
 

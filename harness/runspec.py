@@ -15,7 +15,6 @@ from harness.scenario import Scenario
 from results.model import CellId
 from sim.platform import Platform
 
-SCHEMA = 1
 FILE = "run-spec.json"
 
 

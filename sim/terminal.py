@@ -20,14 +20,19 @@ LEAVE = b"\x1d"
 CHUNK = 4096
 
 
+def require_terminal() -> None:
+    """Raise UsageError unless standard input and output are a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("a console needs a terminal", hint="for scripts: `./testbed run`")
+
+
 @contextlib.contextmanager
 def raw_terminal() -> Iterator[None]:
     """Put the terminal of standard input into raw mode, and back whatever happens.
 
     SIGTERM and SIGHUP end the block by SystemExit, so that it is left in order. Raises UsageError without a terminal.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("a console needs a terminal", hint="for scripts: `./testbed run`")
+    require_terminal()
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     handlers = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}

@@ -25,7 +25,7 @@ from results.journal import Journal
 from sim.console import Console
 from sim.machine import Machine
 from sim.platform import find_platform
-from sim.terminal import join, raw_terminal
+from sim.terminal import join, raw_terminal, require_terminal
 
 DOMU = "u1"
 # What a person's boot may take before we say that it hangs (s of a calm host).
@@ -71,7 +71,8 @@ def main(argv: Sequence[str]) -> int:
         spec = make_spec(cell, "boot", display.report)
     if options.initrd is not None:
         spec = _with_initrd(spec, options.initrd)
-    with scratch() as folder, raw_terminal():
+    require_terminal()
+    with scratch() as folder:
         return asyncio.run(_boot(spec, folder, options))
 
 
@@ -123,7 +124,7 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
 async def _to_domu(cell: Cell) -> None:
     """Create a domU, telling how far it is, and join its console."""
     machine = cell.machine
-    _say("dom0 boots ...")
+    _say("dom0 boots ... (Ctrl-C ends it)")
     await cell.wait("dom0 opens its command channel", machine.command.hello(), DOM0_WITHIN)
     await cell.wait("dom0 answers", machine.command.challenge(), DOM0_WITHIN)
     _say(f"dom0 is ready with {cell.hypervisor.title}; domU {DOMU} boots ...")
@@ -137,12 +138,16 @@ async def _to_domu(cell: Cell) -> None:
 
 async def _meet(console: Console, machine: Machine) -> None:
     """Join the console until the person leaves, the machine is switched off, or QEMU fails (then it raises)."""
-    joined = asyncio.create_task(join(console))
-    switched_off = asyncio.create_task(machine.qmp.event("SHUTDOWN"))
-    await asyncio.wait({joined, switched_off, machine.process.exited}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (joined, switched_off):
-        task.cancel()
-        await asyncio.wait({task})
+    # Raw only while joined: before that, Ctrl-C has to end a boot that takes too long.
+    with raw_terminal():
+        joined = asyncio.create_task(join(console))
+        switched_off = asyncio.create_task(machine.qmp.event("SHUTDOWN"))
+        await asyncio.wait({joined, switched_off, machine.process.exited}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (joined, switched_off):
+            task.cancel()
+            await asyncio.wait({task})
+    if not joined.cancelled():
+        joined.result()
     if not switched_off.cancelled():
         _say("the machine was switched off")
     elif machine.process.exited.done():

@@ -72,6 +72,16 @@ def test_straight_into_a_domu() -> None:
     _leave(person)
 
 
+def test_ctrl_c_ends_a_boot_that_is_waited_for() -> None:
+    person = _boot("g5", "--domu")
+    person.expect("dom0 boots")
+    person.sendintr()
+    person.expect("interrupted")
+    person.expect(pexpect.EOF)
+    person.close()
+    assert person.exitstatus == 130
+
+
 def test_a_debugger_finds_the_machine_before_its_first_instruction() -> None:
     person = _boot("g5", "--gdb")
     person.expect(r"target remote ([^']+)'")
