@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.domain import PORTS, Domain, DomainEnded, port
+from harness.domain import Disk, Domain, DomainEnded
+from harness.host import Host, make_slots
 from harness.hypervisor import Hypervisor
+from harness.links import Links
 from harness.runspec import RunSpec
 from harness.toolstacks import Toolstack, find_toolstack
 from harness.verbs import StepFailed
@@ -20,6 +23,7 @@ from sim.console import Console
 from sim.deadline import Budget
 from sim.errors import QmpFailed
 from sim.machine import Machine, MachineSpec
+from sim.platform import DOM0
 from sim.qemu import QemuBinary
 from sim.shell import Answer, Shell
 
@@ -61,7 +65,11 @@ class Cell:
         self.journal = journal
         self.fact = fact
         self.domains: dict[str, Domain] = {}
+        self.disks: dict[str, Disk] = {}
+        # What steps leave for later steps of their kind, by a name of theirs.
+        self.notes: dict[str, Any] = {}
         self.toolstack: Toolstack = find_toolstack(spec.hypervisor.toolstack)
+        wanted = spec.scenario.machine
         self.machine_spec = MachineSpec(
             platform=spec.platform,
             qemu=qemu,
@@ -69,15 +77,20 @@ class Cell:
             kernel=kernel,
             initrd=initrd,
             append=spec.append,
-            cpus=spec.platform.cpus,
-            ports=tuple(port(domain, use) for domain in spec.scenario.domus for use in PORTS),
+            cpus=wanted.cpus or spec.platform.cpus,
+            memory=wanted.memory or spec.platform.memory,
             args=args,
             may_reboot=may_reboot,
             alarms=spec.hypervisor.alarms,
         )
+        # One more than there are domUs: a domU that migrates is there twice for a while.
+        self._slots = make_slots(len(spec.scenario.domus) + 1) if spec.scenario.domus else ()
         self._directory = directory
         self._stack = stack
-        self._machine: Machine | None = None
+        self._hosts: dict[str, Host] = {}
+        self._incarnations: Counter[str] = Counter()
+        self._links = Links(spec.scenario.hosts, wanted.shared_disk)
+        stack.callback(self._links.close)
 
     @property
     def hypervisor(self) -> Hypervisor:
@@ -86,23 +99,43 @@ class Cell:
 
     @property
     def machine(self) -> Machine:
-        """The simulated machine. Raises StepFailed before it was started."""
-        if self._machine is None:
-            raise StepFailed("no machine yet", hint="a scenario begins with the step `boot-dom0`")
-        return self._machine
+        """The simulated machine of the first dom0. Raises StepFailed before it was started."""
+        return self.host(DOM0).machine
 
     @property
-    def started(self) -> Machine | None:
-        """The simulated machine if there is one."""
-        return self._machine
+    def machines(self) -> tuple[Machine, ...]:
+        """The simulated machines that were started."""
+        return tuple(host.machine for host in self._hosts.values())
 
-    async def start_machine(self) -> Machine:
-        """Start the simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError."""
-        machine = Machine(self.machine_spec, self._directory)
-        self._machine = machine
+    def host(self, name: str) -> Host:
+        """Return a dom0 that was started. Raises StepFailed."""
+        if name not in self._hosts:
+            raise StepFailed(f"no machine {name} yet", hint="a scenario begins with the step `boot-dom0`")
+        return self._hosts[name]
+
+    def is_host(self, name: str) -> bool:
+        """Whether a domain's name is that of a dom0."""
+        return name in self.spec.scenario.hosts
+
+    async def start_machine(self, name: str = DOM0) -> Machine:
+        """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError."""
+        link = self._links.of(name, self.spec.platform)
+        ports = tuple(port for slot in self._slots for port in slot.ports)
+        spec = replace(
+            self.machine_spec, name=name, ports=ports, args=(*self.machine_spec.args, *link.args), fds=link.fds
+        )
+        machine = Machine(spec, self._directory)
+        self._hosts[name] = Host(name, machine, self._slots)
         await self._stack.enter_async_context(machine)
-        self._stack.push_async_callback(self._close_domains)
+        if len(self._hosts) == 1:
+            self._stack.push_async_callback(self._close_domains)
         return machine
+
+    def incarnation(self, name: str) -> str:
+        """Return the name for the evidence of a domU's next process: `u1`, then `u1.2`, and so on."""
+        self._incarnations[name] += 1
+        count = self._incarnations[name]
+        return name if count == 1 else f"{name}.{count}"
 
     def budget(self, seconds: float) -> Budget:
         """Return a deadline of so many seconds of a calm host, scaled by the run's factor."""
@@ -116,40 +149,56 @@ class Cell:
 
     def shape(self, name: str) -> Shape:
         """Return what dom0's or a domU's machine was given. Raises StepFailed."""
-        if name == "dom0":
+        if self.is_host(name):
             tree, spec = self.spec.platform.device_tree, self.machine_spec
-            return Shape(tree.model, tree.cpu, spec.cpus, spec.memory or self.spec.platform.memory)
+            return Shape(tree.model, tree.cpu, spec.cpus, spec.memory)
         tree, config = self.hypervisor.domu.device_tree, self.domain(name).config
         return Shape(tree.model, tree.cpu, config.vcpus, config.memory)
 
     def shell(self, name: str) -> Shell:
         """Return the command channel of dom0 or of a domU. Raises StepFailed."""
-        return self.machine.command if name == "dom0" else self.domain(name).command
+        return self.host(name).machine.command if self.is_host(name) else self.domain(name).command
 
     def console(self, name: str) -> Console:
         """Return console 0 of dom0 or of a domU. Raises StepFailed."""
-        return self.machine.console if name == "dom0" else self.domain(name).console
+        return self.host(name).machine.console if self.is_host(name) else self.domain(name).console
 
-    async def wait(self, what: str, work: Coroutine[Any, Any, T], seconds: float, *, domain: str = "dom0") -> T:
+    async def wait(self, what: str, work: Coroutine[Any, Any, T], seconds: float, *, domain: str = DOM0) -> T:
         """Wait for `work` on the machine, at most `seconds` of a calm host, or until the domU it is about ends.
 
         Raises what `sim.machine.Machine.wait` raises, and DomainEnded.
         """
-        if domain == "dom0" or domain not in self.domains:
-            return await self.machine.wait(what, work, self.budget(seconds))
-        guarded = _while_alive(self.domains[domain], what, work)
-        return await self.machine.wait(what, guarded, self.budget(seconds))
+        if domain not in self.domains:
+            name = domain if domain in self._hosts else DOM0
+            return await self.host(name).machine.wait(what, work, self.budget(seconds))
+        running = self.domains[domain]
+        guarded = _while_alive(running, what, work)
+        return await running.host.machine.wait(what, guarded, self.budget(seconds))
 
     async def run(self, domain: str, command: str, seconds: float) -> Answer:
         """Run a command in a domain and return its answer, whatever its status. Raises as `wait`."""
         short = command if len(command) <= 60 else f"{command[:57]}..."
         return await self.wait(f"{domain} runs `{short}`", self.shell(domain).run(command), seconds, domain=domain)
 
+    def evidence(self, name: str, text: str) -> None:
+        """Keep a text as a file of evidence."""
+        (self._directory / name).write_text(text.rstrip() + "\n")
+
+    def excuse_domains(self) -> bool:
+        """Let alarms of domUs that have been told end no more waits. Returns whether the first dom0 is still there."""
+        for domain in self.domains.values():
+            domain.console.excused = domain.console.excused or domain.console.alarming
+        dom0 = self._hosts.get(DOM0)
+        return dom0 is not None and not dom0.machine.console.alarming and not dom0.machine.process.exited.done()
+
+    async def control(self, name: str, what: str, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Wait for what the toolstack does with a domU, which may end of it. Raises as `Machine.wait`."""
+        return await self.domain(name).host.machine.wait(what, work, self.budget(seconds))
+
     async def _close_domains(self) -> None:
         for domain in self.domains.values():
-            domain.ended.cancel()
             try:
-                await asyncio.wait_for(domain.qmp.close(), 1.0)
+                await domain.release()
             except (TimeoutError, QmpFailed) as error:
                 self.journal.note(f"{domain.name}: its QMP session did not end in order: {error!r}")
 

@@ -1,23 +1,23 @@
-"""A domU as the harness sees it: its consoles, its toolstack's QMP, and its fate."""
+"""A domU as the harness sees it: what it was given, its consoles, its toolstack's QMP, and its fate."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from base.errors import TestbedError
 from sim.console import Console, ConsoleClosed
 from sim.qmp import Qmp
 from sim.shell import Shell
 
-# What each domU needs of dom0's virtio-serial ports, by what they carry.
-PORTS = ("console", "command", "qmp", "fate")
+if TYPE_CHECKING:
+    from harness.host import Host, Slot
 
 
-def port(domain: str, use: str) -> str:
-    """Return the name of the virtio-serial port that carries `use` of a domain."""
-    return f"{domain}.{use}"
+# `deflate-on-oom` gives memory back to a guest that would have to kill; its MemTotal then stays as it is.
+Balloon = Literal["plain", "deflate-on-oom", "none"]
 
 
 class DomainEnded(TestbedError):
@@ -25,13 +25,48 @@ class DomainEnded(TestbedError):
 
 
 @dataclass(frozen=True)
+class Disk:
+    """A disk image in dom0: `size` in MiB, `path` in dom0. A `block_device` is opened as one, past dom0's cache."""
+
+    name: str
+    size: int
+    path: str
+    block_device: bool = False
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """A disk as a domU has it from its start."""
+
+    disk: Disk
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card of a domU, its other end on the bridge of its dom0."""
+
+    mac: str
+
+
+@dataclass(frozen=True)
 class DomainConfig:
-    """A domU to create: memory in MiB, `append` is added to its kernel's command line."""
+    """A domU to create: memory in MiB, `append` is added to its kernel's command line.
+
+    `max_vcpus` beyond `vcpus` are there to be plugged (0: none). `topology` is (sockets, cores of each) if it
+    was asked for. `hole` are (address, size) in MiB of more memory behind a hole.
+    """
 
     name: str
     memory: int
     vcpus: int = 1
+    max_vcpus: int = 0
     append: str = ""
+    disks: tuple[DiskUse, ...] = ()
+    nics: tuple[Nic, ...] = ()
+    balloon: Balloon = "plain"
+    topology: tuple[int, int] | None = None
+    hole: tuple[int, int] | None = None
 
 
 @dataclass
@@ -39,6 +74,8 @@ class Domain:
     """A running domU. `ended` is done when its QEMU in dom0 has gone, with what that printed."""
 
     config: DomainConfig
+    host: Host
+    slot: Slot
     console: Console
     command: Shell
     qmp: Qmp
@@ -60,3 +97,18 @@ class Domain:
             return "dom0 is gone"
         status, said = int(found.groups[0]), found.groups[1].decode(errors="replace").strip()
         return f"exit status {status}" + (f": {said}" if said else "")
+
+    async def release(self) -> None:
+        """Hang up and give its ports back, when its QEMU has gone. Raises QmpFailed, TimeoutError."""
+        self.ended.cancel()
+        try:
+            await asyncio.wait_for(self.qmp.close(), 1.0)
+        finally:
+            for console in (self.console, self.command.console, self.fate):
+                await self.host.machine.close_console(console)
+            self.host.give_back(self.slot)
+
+    async def vcpu_threads(self) -> list[int]:
+        """Return dom0's thread ids of its vCPUs, by vCPU. Raises QmpFailed."""
+        cpus = await self.qmp.execute("query-cpus-fast")
+        return [cpu["thread-id"] for cpu in sorted(cpus, key=lambda cpu: int(cpu["cpu-index"]))]

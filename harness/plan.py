@@ -67,6 +67,16 @@ class PlannedCell:
         firmware = "" if self.firmware == self.platform.default_firmware else f"-{self.firmware}"
         return f"{self.platform.name}-{self.hypervisor.name}-{self.kernel}{firmware}"
 
+    @property
+    def not_applicable(self) -> str | None:
+        """Why the scenario makes no sense on the platform; None when it does."""
+        wanted, most = self.scenario.machine.cpus, self.platform.max_cpus
+        if wanted > most:
+            return (
+                f"{self.platform.name} has at most {most} CPU{'s' if most > 1 else ''}, the scenario is about {wanted}"
+            )
+        return None
+
     def id(self, qemu: str = "") -> CellId:
         """Return the cell's identity; `qemu` is the outer QEMU's version."""
         axes = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}

@@ -71,12 +71,16 @@ class CellItem(pytest.Item):
     def runtest(self) -> None:
         """Execute the cell; its verdict becomes pytest's outcome."""
         from harness.specs import make_spec  # noqa: PLC0415
-        from harness.worker import run_cell  # noqa: PLC0415
+        from harness.worker import leave_out, run_cell  # noqa: PLC0415
 
         run = _run(self.config)
-        spec = make_spec(self.cell, run.id)
-        directory = run.cell_directory(spec.cell)
-        result = run_cell(spec, directory)
+        if reason := self.cell.not_applicable:
+            directory = run.cell_directory(self.cell.id())
+            result = leave_out(run.id, self.cell.id(), reason, directory)
+        else:
+            spec = make_spec(self.cell, run.id)
+            directory = run.cell_directory(spec.cell)
+            result = run_cell(spec, directory)
         self.user_properties += [
             ("verdict", str(result.verdict)),
             ("status", str(result.status)),

@@ -6,13 +6,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from base.errors import UsageError
 from base.paths import PROJECT
 from base.yamlmodel import Document, Loc, Model, YamlError, parse, suggest, validate
 from harness.verbs import StepParams, verbs
 from results.model import Word
+from sim.platform import DOM0
 
 FOLDER = PROJECT / "scenarios"
 # Cells and their folders are named after scenarios (results.model.Word).
@@ -27,6 +28,14 @@ class Step(Model):
     params: dict[str, Any]
 
 
+class MachineWish(Model):
+    """What a scenario wants of dom0's machine beyond the platform's own: CPUs, memory and a shared disk in MiB."""
+
+    cpus: int = Field(default=0, ge=0)
+    memory: int = Field(default=0, ge=0)
+    shared_disk: int = Field(default=0, ge=0)
+
+
 class ScenarioFile(Model):
     """The keys of a scenario file; the steps are read by their verbs' own models."""
 
@@ -34,15 +43,29 @@ class ScenarioFile(Model):
     summary: str
     platforms: tuple[str, ...] | None = None
     hypervisors: tuple[str, ...] | None = None
-    domus: tuple[str, ...] = ()
+    hosts: tuple[Word, ...] = Field(default=(DOM0,), min_length=1, max_length=2)
+    machine: MachineWish = MachineWish()
+    domus: tuple[Word, ...] = ()
+    checklist: bool = False
     prepare: list[Any] = Field(default_factory=list)
     steps: list[Any] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ScenarioFile:
+        if self.hosts[0] != DOM0:
+            raise ValueError(f"the first of `hosts` is called {DOM0}")
+        names = [*self.hosts, *self.domus]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two domains are called {', '.join(twice)}")
+        return self
 
 
 class Scenario(Model):
     """A scenario: `prepare` gets there, `steps` are the feature's own (they alone make `close`).
 
-    `domus` names the guests it creates. `platforms` and `hypervisors` limit where it applies (None: all).
+    `domus` names the guests it creates, `hosts` the dom0s, each on a machine of its own. `platforms` and
+    `hypervisors` limit where it applies (None: all). Each step of a `checklist` stands for itself: one that
+    fails does not end the scenario.
     """
 
     name: str
@@ -50,7 +73,10 @@ class Scenario(Model):
     summary: str
     platforms: tuple[str, ...] | None = None
     hypervisors: tuple[str, ...] | None = None
+    hosts: tuple[str, ...] = (DOM0,)
+    machine: MachineWish = MachineWish()
     domus: tuple[str, ...] = ()
+    checklist: bool = False
     prepare: tuple[Step, ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -63,7 +89,7 @@ def load_scenario(path: Path) -> Scenario:
         section: tuple(
             step
             for index, entry in enumerate(getattr(file, section))
-            if (step := _step(document, (section, index), entry, file.domus, problems)) is not None
+            if (step := _step(document, (section, index), entry, (*file.hosts, *file.domus), problems)) is not None
         )
         for section in ("prepare", "steps")
     }
@@ -119,11 +145,14 @@ def _head(path: Path, file: ScenarioFile) -> Scenario:
         summary=file.summary,
         platforms=file.platforms,
         hypervisors=file.hypervisors,
+        hosts=file.hosts,
+        machine=file.machine,
         domus=file.domus,
+        checklist=file.checklist,
     )
 
 
-def _step(document: Document, loc: Loc, entry: Any, domus: tuple[str, ...], problems: list[str]) -> Step | None:
+def _step(document: Document, loc: Loc, entry: Any, domains: tuple[str, ...], problems: list[str]) -> Step | None:
     """Read the step that stands at `loc`; what is wrong with it is added to `problems`."""
     place = document.place(loc)
     if isinstance(entry, str):
@@ -153,11 +182,12 @@ def _step(document: Document, loc: Loc, entry: Any, domus: tuple[str, ...], prob
     except YamlError as error:
         problems += error.problems
         return None
-    domain = getattr(params, "domain", "dom0")
-    if domain != "dom0" and domain not in domus:
-        where = document.place((*loc, name, "domain"))
-        problems.append(f"{where}: no domU '{domain}'{suggest(domain, ['dom0', *domus])} (name it under `domus:`)")
-        return None
+    for field in ("domain", "peer", "host", "to"):
+        domain = getattr(params, field, None)
+        if domain is not None and domain not in domains:
+            where = document.place((*loc, name, field))
+            problems.append(f"{where}: no domain '{domain}'{suggest(domain, list(domains))} (name it under `domus:`)")
+            return None
     shown = given if isinstance(given, str | int | float) else getattr(params, "domain", None)
     return Step(
         verb=name,

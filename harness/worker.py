@@ -17,10 +17,10 @@ from harness.resolve import Resolved, resolve
 from harness.runspec import FILE, RunSpec
 from harness.scenario import Step
 from harness.verbs import Verb, verbs
-from results.conclude import conclude
+from results.conclude import conclude, not_run
 from results.expectations import load_expectations
 from results.journal import Journal
-from results.model import Result, Scalar, Section, StepPlan, StepResult, Verdict
+from results.model import CellId, Result, Scalar, Section, StepPlan, StepResult, Verdict
 from sim.errors import DeadlineExpired, GuestAlarm
 
 TAIL_LINES = 15
@@ -40,6 +40,15 @@ def run_cell(spec: RunSpec, directory: Path) -> Result:
     """
     atomic_write(directory / FILE, spec.model_dump_json(by_alias=True, indent=1) + "\n")
     return asyncio.run(_Run(spec, directory).execute())
+
+
+def leave_out(run: str, cell: CellId, reason: str, directory: Path) -> Result:
+    """Write the result of a cell that makes no sense where it is (`n/a`), and return it."""
+    result = not_run(run=run, cell=cell, declared=0, reason=reason, applicable=False)
+    with Journal(directory) as journal:
+        journal.cell_start(run, cell, [])
+        journal.finish(result)
+    return result
 
 
 class _Run:
@@ -122,16 +131,19 @@ class _Run:
             )
             self._steps.append(result)
             self._journal.step_end(index, ending.verdict, elapsed, ending.message)
-            if ending.verdict is not Verdict.PASS:
-                await self._keep_evidence(cell)
+            if ending.verdict is Verdict.PASS:
+                continue
+            await self._keep_evidence(cell)
+            on = self._spec.scenario.checklist and section == "feature"
+            if not on or ending.verdict is Verdict.INFRA or not cell.excuse_domains():
                 break
 
     async def _run_step(self, cell: Cell, verb: Verb, step: Step) -> _Ending:
         try:
             remark = await verb.function(cell, verb.params.model_validate(step.params))
-            if cell.started is not None:
+            for machine in cell.machines:
                 # An oops beside a step that got its answer is still an oops.
-                await cell.started.check()
+                await machine.check()
         except DeadlineExpired as error:
             return _Ending(Verdict.TIMEOUT, str(error))
         except GuestAlarm as error:
@@ -147,14 +159,12 @@ class _Run:
 
     async def _keep_evidence(self, cell: Cell) -> None:
         """Note the consoles' last lines and what QEMU still tells, while both are there."""
-        machine = cell.started
-        if machine is None:
-            return
-        if autopsy := await machine.autopsy():
-            self._journal.note(f"registers and state at the end: {autopsy.name}")
-        for console in machine.consoles:
-            if console.alarms:
-                self._journal.note(f"last lines of console {console.name}:\n{console.tail(TAIL_LINES)}")
+        for machine in cell.machines:
+            if autopsy := await machine.autopsy():
+                self._journal.note(f"registers and state at the end: {autopsy.name}")
+            for console in machine.consoles:
+                if console.alarms:
+                    self._journal.note(f"last lines of console {console.name}:\n{console.tail(TAIL_LINES)}")
 
     def _keep_traceback(self, error: Exception) -> str:
         if isinstance(error, TestbedError):

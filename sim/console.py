@@ -72,6 +72,8 @@ class Console:
         self._end = end
         self._began = began
         self.alarms = alarms
+        # Set for a console whose alarm is awaited: it then ends no other wait.
+        self.excused = False
         self._log = self.log_path.open("ab")
         self._timeline = (folder / f"{name}.timeline.jsonl").open("a")
         self._buffer = bytearray()

@@ -15,10 +15,10 @@ from typing import Any, Self, TypeVar
 
 from base.errors import TestbedError
 from sim.alarms import AlarmRule, linux_alarms
-from sim.console import Console, ConsoleClosed
+from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import GuestAlarm, MachineStopped, QemuKilled, QmpFailed
-from sim.platform import Platform
+from sim.platform import DOM0, Platform
 from sim.qemu import QemuBinary, QemuProcess
 from sim.qmp import Qmp
 from sim.shell import Shell
@@ -40,6 +40,7 @@ MAX_PORTS = 31
 class MachineSpec:
     """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are.
 
+    `name` is its dom0's host name; `fds` are descriptors that `args` speak of, handed down as they are.
     `alarms` are looked for on its consoles besides those of any Linux. Unless it `may_reboot`, a reset from
     inside stops the machine, as a power-off does.
     """
@@ -47,6 +48,7 @@ class MachineSpec:
     platform: Platform
     qemu: QemuBinary
     firmware: str
+    name: str = DOM0
     kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
@@ -54,6 +56,7 @@ class MachineSpec:
     cpus: int = 1
     ports: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
+    fds: tuple[int, ...] = ()
     may_reboot: bool = False
     alarms: tuple[AlarmRule, ...] = ()
 
@@ -64,7 +67,7 @@ class MachineSpec:
         parts = [
             f"console={consoles.log}",
             f"testbed.command={consoles.command}",
-            "testbed.hostname=dom0",
+            f"testbed.hostname={self.name}",
             self.platform.kernel_args,
             self.append,
         ]
@@ -101,7 +104,8 @@ class MachineSpec:
 class Machine:
     """A running machine. Use it as an asynchronous context manager: it is gone when the block ends.
 
-    Evidence goes below `evidence`: `console/`, `qmp/`, `qemu.log`, `qemu.cmdline`.
+    Evidence goes below `evidence`: `console/`, `qmp/`, `qemu.log`, `qemu.cmdline`; the names of the files of a
+    machine that is not called dom0 begin with its name.
     """
 
     def __init__(self, spec: MachineSpec, evidence: Path) -> None:
@@ -142,16 +146,16 @@ class Machine:
         try:
             fds = {name: end.fileno() for name, end in theirs.items()}
             args = self.spec.arguments(fds)
-            (self.evidence / "qemu.cmdline").write_text(shlex.join([*self.spec.qemu.command, *args]) + "\n")
+            self._file("qemu.cmdline").write_text(shlex.join([*self.spec.qemu.command, *args]) + "\n")
             self.process = await QemuProcess.start(
-                self.spec.qemu, args, fds=list(fds.values()), log=self.evidence / "qemu.log"
+                self.spec.qemu, args, fds=[*fds.values(), *self.spec.fds], log=self._file("qemu.log")
             )
         finally:
             for end in theirs.values():
                 end.close()
-        self.qmp = Qmp("machine", self.evidence / "qmp" / "machine.jsonl", began=self.began)
-        self.console = await self.open_console("dom0", self._ends["console"])
-        self.command = Shell(await self.open_console("dom0-command", self._ends["command"], log=False))
+        self.qmp = Qmp("machine", self.evidence / "qmp" / self._file("machine.jsonl").name, began=self.began)
+        self.console = await self.open_console(self.spec.name, self._ends["console"])
+        self.command = Shell(await self.open_console(f"{self.spec.name}-command", self._ends["command"], log=False))
         greeting = await self.wait("QEMU answers on QMP", self.qmp.connect(self._ends["qmp"]), GREETING)
         self.process.spoke = True
         number = greeting["version"]["qemu"]
@@ -176,6 +180,10 @@ class Machine:
                 end.close()
             self._ends.clear()
 
+    def _file(self, name: str) -> Path:
+        """Return the path of a file of evidence about this machine."""
+        return self.evidence / (name if self.spec.name == DOM0 else f"{self.spec.name}.{name}")
+
     @property
     def consoles(self) -> tuple[Console, ...]:
         """All consoles that are read, command channels included."""
@@ -185,6 +193,16 @@ class Machine:
         """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""
         return self._ends[name].dup()
 
+    def drain(self, name: str) -> None:
+        """Throw away what has come out of a named port and was not read. Raises KeyError for an unknown name."""
+        end = self._ends[name]
+        while True:
+            try:
+                if not end.recv(CHUNK, socket.MSG_DONTWAIT):
+                    return
+            except BlockingIOError:
+                return
+
     async def open_console(self, name: str, end: socket.socket, *, log: bool = True) -> Console:
         """Read a console from now on. If it carries a kernel's `log`, its alarms end every wait on this machine."""
         alarms = (*linux_alarms(), *self.spec.alarms) if log else ()
@@ -192,6 +210,11 @@ class Machine:
         await console.open()
         self._consoles.append(console)
         return console
+
+    async def close_console(self, console: Console) -> None:
+        """Read a console no longer: its domain is gone. An alarm that it has shown no longer ends a wait."""
+        self._consoles.remove(console)
+        await console.close()
 
     async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget) -> T:
         """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.
@@ -207,7 +230,7 @@ class Machine:
                 awaited: set[asyncio.Future[Any]] = {task, self.process.exited}
                 if not self.may_stop:
                     awaited.add(stop)
-                awaited |= {console.alarm for console in self._consoles}
+                awaited |= {console.alarm for console in self._consoles if not console.excused}
                 await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 await self._raise_alarm()
                 if not task.done():
@@ -248,7 +271,8 @@ class Machine:
         await self.wait("QEMU answers on QMP", self.qmp.execute("query-status"), GREETING)
 
     async def _raise_alarm(self) -> None:
-        console = next((console for console in self._consoles if console.alarming), None)
+        watched = (console for console in self._consoles if not console.excused)
+        console = next((console for console in watched if console.alarming), None)
         if console is not None:
             alarm = await console.alarm
             raise GuestAlarm(console.name, f"{alarm.name}: {alarm.line}", alarm.excerpt)
@@ -260,7 +284,7 @@ class Machine:
         """
         if not hasattr(self, "process") or self.process.exited.done() or not self._vcpus:
             return None
-        path = self.evidence / "autopsy.txt"
+        path = self._file("autopsy.txt")
         parts: list[str] = []
         try:
             async with asyncio.timeout(AUTOPSY_PATIENCE):

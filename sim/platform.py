@@ -12,6 +12,8 @@ from base.errors import UsageError
 from base.yamlmodel import Model, Named, load_folder, suggest
 
 FOLDER = Path(__file__).parent / "platforms"
+# The host name of a machine's privileged domain, unless there are several machines.
+DOM0 = "dom0"
 
 
 class Consoles(Model):
@@ -45,7 +47,10 @@ class Firmware(Model):
 
 
 class Platform(Named):
-    """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB."""
+    """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB.
+
+    `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another.
+    """
 
     title: str
     note: str = ""
@@ -57,6 +62,7 @@ class Platform(Named):
     args: tuple[str, ...] = ()
     kernel_args: str = ""
     consoles: Consoles
+    nic: str
     device_tree: DeviceTree
     firmware: dict[str, Firmware] = Field(min_length=1)
 

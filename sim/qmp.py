@@ -57,13 +57,18 @@ class Qmp:
         return answer
 
     async def event(
-        self, name: str, *, since: int = 0, where: Callable[[dict[str, Any]], bool] | None = None
+        self, name: str | tuple[str, ...], *, since: int = 0, where: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:
-        """Wait for event `name`; those from number `since` of `events` on count, past ones included."""
+        """Wait for an event called `name`, or one of several.
+
+        Those from number `since` of `events` on count, past ones included.
+        """
+
+        names = (name,) if isinstance(name, str) else name
 
         def find() -> dict[str, Any] | None:
             for event in self.events[since:]:
-                if event["event"] == name and (where is None or where(event)):
+                if event["event"] in names and (where is None or where(event)):
                     return event
             return None
 

@@ -24,7 +24,7 @@ from harness.specs import make_spec
 from results.journal import Journal
 from sim.console import Console
 from sim.machine import Machine
-from sim.platform import find_platform
+from sim.platform import DOM0, find_platform
 from sim.terminal import join, raw_terminal, require_terminal
 
 DOMU = "u1"
@@ -129,7 +129,7 @@ async def _to_domu(cell: Cell) -> None:
     await cell.wait("dom0 answers", machine.command.challenge(), DOM0_WITHIN)
     _say(f"dom0 is ready with {cell.hypervisor.title}; domU {DOMU} boots ...")
     config = DomainConfig(name=DOMU, memory=cell.hypervisor.domu.memory)
-    domain = await cell.wait(f"{DOMU} is created", cell.toolstack.create(cell, config), DOMU_WITHIN)
+    domain = await cell.wait(f"{DOMU} is created", cell.toolstack.create(cell, config, cell.host(DOM0)), DOMU_WITHIN)
     cell.domains[DOMU] = domain
     await _meet(domain.console, machine)
     if domain.ended.done():

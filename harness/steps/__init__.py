@@ -1,5 +1,16 @@
 """The verbs of scenarios. Importing this package registers them all."""
 
-from harness.steps import answering, devicetree, domains, identity, power
+from harness.steps import answering, devicetree, disks, domains, identity, memory, networks, power, state, work
 
-__all__ = ["answering", "devicetree", "domains", "identity", "power"]
+__all__ = [
+    "answering",
+    "devicetree",
+    "disks",
+    "domains",
+    "identity",
+    "memory",
+    "networks",
+    "power",
+    "state",
+    "work",
+]

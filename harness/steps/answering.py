@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from harness.cell import Cell
 from harness.dialogue import Exchange, hold
 from harness.verbs import Seconds, StepFailed, StepParams, verb
+from sim.platform import DOM0
 
 # A busybox shell's prompt for root, as the initramfs of dom0 and domU shows it.
 PROMPT = r"/ # "
@@ -30,8 +31,9 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class BootParams(StepParams):
-    """Parameters of `boot-dom0`."""
+    """Parameters of `boot-dom0`: which of the scenario's `hosts`."""
 
+    host: str = DOM0
     within: Seconds = 90.0
 
 
@@ -61,13 +63,14 @@ class DialogueParams(DomainParams):
     lines: tuple[Exchange, ...] = Field(min_length=1)
 
 
-@verb("boot-dom0")
+@verb("boot-dom0", shorthand="host")
 async def boot_dom0(cell: Cell, params: BootParams) -> str:
     """Switch the simulated machine on and wait until dom0 answers on its command channel."""
-    machine = await cell.start_machine()
+    name = params.host
+    machine = await cell.start_machine(name)
     cell.fact("qemu", machine.version)
-    await cell.wait("dom0 opens its command channel", machine.command.hello(), params.within)
-    await cell.wait("dom0 answers", machine.command.challenge(), CHALLENGE_WITHIN)
+    await cell.wait(f"{name} opens its command channel", machine.command.hello(), params.within, domain=name)
+    await cell.wait(f"{name} answers", machine.command.challenge(), CHALLENGE_WITHIN, domain=name)
     return f"QEMU {machine.version}"
 
 

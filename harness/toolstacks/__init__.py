@@ -2,26 +2,142 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from base.errors import UsageError
+from base.errors import TestbedError, UsageError
 from base.yamlmodel import suggest
-from harness.domain import Domain, DomainConfig
+from harness.domain import Disk, Domain, DomainConfig
 
 if TYPE_CHECKING:
     from harness.cell import Cell
+    from harness.host import Host
+
+
+class NotOffered(TestbedError):
+    """The toolstack has no such command."""
+
+
+@dataclass(frozen=True)
+class DomainRow:
+    """A line of the list of domains: memory in MiB, `cpu_time` in seconds."""
+
+    name: str
+    state: str
+    memory: int
+    vcpus: int
+    cpu_time: float
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What a migration took, in milliseconds, and what it sent, in bytes."""
+
+    total: int
+    downtime: int
+    sent: int
 
 
 class Toolstack(Protocol):
-    """What every toolstack can do. Waits are bounded by the step that calls."""
+    """What every toolstack can do, in `xl`'s words. Waits are bounded by the step that calls.
+
+    All raise StepFailed or QmpFailed when the hypervisor refuses, DomainEnded when the domU goes unasked, and
+    NotOffered for what the toolstack does not have.
+    """
 
     async def ready(self, cell: Cell) -> str:
-        """Ask the hypervisor through the toolstack whether it is there; returns its words. Raises StepFailed."""
+        """Ask the hypervisor through the toolstack whether it is there; returns its words."""
         ...
 
-    async def create(self, cell: Cell, config: DomainConfig) -> Domain:
-        """Start a domU and open its channels. Raises StepFailed, DomainEnded."""
+    async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Start a domU and open its channels."""
         ...
+
+    async def list(self, cell: Cell, host: Host) -> list[DomainRow]:
+        """List the domUs of a dom0."""
+        ...
+
+    async def info(self, cell: Cell, host: Host) -> str:
+        """Describe the hypervisor and what it has left."""
+        ...
+
+    async def pause(self, domain: Domain) -> None:
+        """Take the CPUs from a domU."""
+        ...
+
+    async def unpause(self, domain: Domain) -> None:
+        """Give them back."""
+        ...
+
+    async def shutdown(self, domain: Domain) -> None:
+        """Ask a domU to switch itself off; returns when it has."""
+        ...
+
+    async def reboot(self, domain: Domain) -> None:
+        """Reset a domU; returns when it begins anew."""
+        ...
+
+    async def destroy(self, domain: Domain) -> None:
+        """End a domU at once; returns when it is gone."""
+        ...
+
+    async def save(self, domain: Domain, path: str) -> int:
+        """Write a domU's state to a file in dom0 and end it; returns the file's size in bytes."""
+        ...
+
+    async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
+        """Make a domU of a saved state, running."""
+        ...
+
+    async def migrate(
+        self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
+    ) -> tuple[Domain, Migrated]:
+        """Move a running domU to another dom0, or to another process of the same one.
+
+        `accepts` is what the other side was told to expect (None: the domU as it is). When it fails, the
+        domU goes on where it is, and MigrationFailed is raised.
+        """
+        ...
+
+    async def set_memory(self, domain: Domain, target: int) -> int:
+        """Ask a domU's balloon for a size in MiB; returns what it has when that no longer changes."""
+        ...
+
+    async def set_vcpus(self, domain: Domain, count: int) -> None:
+        """Plug CPUs in or out until there are `count`."""
+        ...
+
+    async def set_weight(self, cell: Cell, domain: Domain, weight: int) -> None:
+        """Give a domU's CPUs less of a busy dom0: 0 (all that others get) to 19 (least)."""
+        ...
+
+    async def attach_disk(self, domain: Domain, disk: Disk) -> None:
+        """Plug a disk into a running domU."""
+        ...
+
+    async def detach_disk(self, domain: Domain, disk: Disk) -> None:
+        """Take it out again; returns when the domU has let go of it."""
+        ...
+
+    async def attach_nic(self, cell: Cell, domain: Domain, mac: str) -> None:
+        """Plug a network card into a running domU, its other end on dom0's bridge."""
+        ...
+
+    async def detach_nic(self, domain: Domain, mac: str) -> None:
+        """Take it out again; returns when the domU has let go of it."""
+        ...
+
+    async def set_link(self, domain: Domain, *, up: bool) -> None:
+        """Pull the network cable of a domU's first card, or plug it in."""
+        ...
+
+    async def dump_core(self, domain: Domain, path: str) -> None:
+        """Write a domU's memory to a file in dom0 as an ELF core."""
+        ...
+
+
+class MigrationFailed(TestbedError):
+    """A migration did not take place; the domU is where it was."""
 
 
 def find_toolstack(name: str) -> Toolstack:

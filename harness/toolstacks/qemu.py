@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shlex
 from typing import TYPE_CHECKING
 
-from harness.domain import Domain, DomainConfig, DomainEnded, port
+from base.errors import TestbedError
+from harness.domain import Disk, Domain, DomainConfig, DomainEnded
+from harness.host import Host
+from harness.toolstacks import DomainRow, Migrated
+from harness.toolstacks import qemu_devices as devices
+from harness.toolstacks import qemu_state as state
+from harness.toolstacks.qemu_args import arguments, launch_script, memory_argument
 from harness.verbs import StepFailed
 from sim.console import Console
 from sim.qmp import Qmp
@@ -15,8 +22,17 @@ from sim.shell import Shell
 if TYPE_CHECKING:
     from harness.cell import Cell
 
-# How much of what a domU's QEMU printed goes with the news of its end.
-FATE_LINES = 20
+# The unit of the times in /proc/PID/stat (proc(5): clock ticks, USER_HZ).
+TICKS = 100.0
+# The domUs of a dom0 by what their QEMUs say: name, utime and stime.
+_LIST = r"""
+for each in /proc/[0-9]*; do
+    [ "$(readlink $each/exe)" = PROGRAM ] || continue
+    name=$(tr '\0' '\n' <$each/cmdline | sed -n '/^-name$/{n;p;}')
+    echo "$name $(sed 's/.*) //' $each/stat | cut -d' ' -f12,13)"
+done
+true
+"""
 
 
 class QemuToolstack:
@@ -29,62 +45,201 @@ class QemuToolstack:
         if present.status != 0:
             raise StepFailed("dom0's kernel has no KVM: /dev/kvm is not there")
         probe = [domu.program, "-L", domu.firmware_folder, "-machine", domu.machine, "-cpu", domu.cpu]
-        probe += ["-m", self._memory(cell, domu.memory), "-S", "-nographic", "-nodefaults", "-monitor", "stdio"]
+        probe += ["-m", memory_argument(domu, domu.memory), "-S", "-nographic", "-nodefaults", "-monitor", "stdio"]
         answer = await cell.shell("dom0").run(f"printf 'info kvm\\nquit\\n' | {shlex.join(probe)}")
         if answer.status != 0 or "kvm support: enabled" not in answer.output:
             raise StepFailed(f"dom0's QEMU cannot open the hypervisor: {answer.output.strip()}")
         return "kvm support: enabled"
 
-    async def create(self, cell: Cell, config: DomainConfig) -> Domain:
+    async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
         """Start a domU's QEMU in dom0. Raises StepFailed for bad sizes, DomainEnded when it ends at once."""
-        quantum, name, machine = cell.hypervisor.domu.memory_quantum, config.name, cell.machine
+        return await self.launch(cell, config, host, incoming=False)
+
+    async def launch(self, cell: Cell, config: DomainConfig, host: Host, *, incoming: bool) -> Domain:
+        """Start a domU's QEMU: to boot, or to wait for the state of one. Raises as `create`."""
+        quantum = cell.hypervisor.domu.memory_quantum
         if config.memory % quantum:
-            raise StepFailed(f"{name}: {config.memory} MiB is not a multiple of {quantum} MiB")
-        fate = await self._console(cell, name, "fate", log=False)
-        qmp = Qmp(name, machine.evidence / "qmp" / f"{name}.jsonl", began=machine.began)
-        domain = Domain(
-            config=config,
-            console=await self._console(cell, name, "console"),
-            command=Shell(await self._console(cell, name, "command", log=False)),
-            qmp=qmp,
-            fate=fate,
-        )
-        greeting = asyncio.create_task(qmp.connect(machine.port(port(name, "qmp"))))
+            raise StepFailed(f"{config.name}: {config.memory} MiB is not a multiple of {quantum} MiB")
+        domain = await self._open(cell, config, host)
+        slot, machine = domain.slot, host.machine
+        greeting = asyncio.create_task(domain.qmp.connect(machine.port(slot.port("qmp"))))
         try:
-            await cell.shell("dom0").run(self._launch(cell, config))
+            args = arguments(cell.hypervisor.domu, config, slot, incoming=incoming)
+            answer = await machine.command.run(launch_script(args, config, slot))
+            if answer.status != 0:
+                raise StepFailed(f"{config.name} cannot be started: {answer.output.strip()}")
             await asyncio.wait({greeting, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
             if not greeting.done():
-                raise DomainEnded(f"{name}: its QEMU ended at once with {domain.ended.result()}")
+                raise DomainEnded(f"{config.name}: its QEMU ended at once with {domain.ended.result()}")
             await greeting
-        finally:
-            if not greeting.done():
-                greeting.cancel()
-                await asyncio.wait({greeting})
+        except BaseException:
+            greeting.cancel()
+            await asyncio.wait({greeting})
+            await domain.release()
+            raise
         return domain
 
-    async def _console(self, cell: Cell, name: str, use: str, *, log: bool = True) -> Console:
-        title = name if use == "console" else f"{name}-{use}"
-        return await cell.machine.open_console(title, cell.machine.port(port(name, use)), log=log)
+    async def _open(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        machine, slot = host.machine, host.take()
+        title = cell.incarnation(config.name)
 
-    def _memory(self, cell: Cell, memory: int) -> str:
-        most = max(cell.hypervisor.domu.max_memory, memory)
-        return f"{memory}M,maxmem={most}M,slots=2"
+        async def console(use: str, *, log: bool = False) -> Console:
+            name = title if log else f"{title}-{use}"
+            return await machine.open_console(name, machine.port(slot.port(use)), log=log)
 
-    def _launch(self, cell: Cell, config: DomainConfig) -> str:
-        """Return the script that starts the domU in the background and tells its end on its fate port."""
-        domu, name = cell.hypervisor.domu, config.name
-        consoles = domu.consoles
-        append = f"console={consoles.log} testbed.command={consoles.command} testbed.hostname={name} {config.append}"
-        args = [domu.program, "-name", name, "-L", domu.firmware_folder, "-machine", domu.machine]
-        args += ["-cpu", domu.cpu, "-m", self._memory(cell, config.memory), "-smp", str(config.vcpus)]
-        args += ["-nographic", "-nodefaults", "-action", "reboot=shutdown,shutdown=pause"]
-        for use in ("console", "command", "qmp"):
-            args += ["-chardev", f"pipe,id={use},path=/dev/virtio-ports/{port(name, use)}"]
-        args += ["-serial", "chardev:console", "-serial", "chardev:command", "-mon", "chardev=qmp,mode=control"]
-        args += ["-kernel", domu.kernel, "-initrd", domu.initrd, "-append", append.strip()]
-        log, fate = f"/run/{name}.log", f"/dev/virtio-ports/{port(name, 'fate')}"
-        return (
-            f"{{ {shlex.join(args)} >{log} 2>&1; status=$?\n"
-            f"  {{ echo ended $status; tail -n {FATE_LINES} {log}; echo ended.; }} >{fate}\n"
-            f"}} </dev/null >/dev/null 2>&1 &"
+        return Domain(
+            config=config,
+            host=host,
+            slot=slot,
+            console=await console("console", log=True),
+            command=Shell(await console("command")),
+            qmp=Qmp(title, machine.evidence / "qmp" / f"{title}.jsonl", began=machine.began),
+            fate=await console("fate"),
         )
+
+    async def list(self, cell: Cell, host: Host) -> list[DomainRow]:
+        """List the domUs whose QEMUs run in a dom0, with what those say. Raises StepFailed, QmpFailed."""
+        answer = await host.machine.command.run(_LIST.replace("PROGRAM", cell.hypervisor.domu.program))
+        if answer.status != 0:
+            raise StepFailed(f"{host.name} does not list its processes: {answer.output.strip()}")
+        rows = []
+        for name, user, system in (line.split() for line in answer.output.splitlines()):
+            domain = cell.domains.get(name)
+            if domain is None or domain.host is not host:
+                rows.append(DomainRow(name, "unknown", 0, 0, (int(user) + int(system)) / TICKS))
+                continue
+            status = await domain.qmp.execute("query-status")
+            memory = await domain.qmp.execute("query-memory-size-summary")
+            vcpus = await domain.vcpu_threads()
+            time = (int(user) + int(system)) / TICKS
+            rows.append(DomainRow(name, str(status["status"]), memory["base-memory"] >> 20, len(vcpus), time))
+        return rows
+
+    async def info(self, cell: Cell, host: Host) -> str:
+        """Tell dom0's kernel, CPUs and free memory, and the QEMUs' word on KVM. Raises StepFailed, QmpFailed."""
+        answer = await host.machine.command.run("uname -r; nproc; sed -n 's/^MemFree: *//p' /proc/meminfo")
+        release, cpus, free = answer.output.splitlines()
+        for domain in cell.domains.values():
+            kvm = await domain.qmp.execute("query-kvm")
+            if not (kvm["present"] and kvm["enabled"]):
+                raise StepFailed(f"{domain.name} does not run under KVM: {kvm}")
+        return f"KVM, Linux {release}, {cpus} CPU, {int(free.split()[0]) >> 10} MiB free"
+
+    async def pause(self, domain: Domain) -> None:
+        """Stop a domU's vCPUs. Raises QmpFailed."""
+        await domain.qmp.execute("stop")
+
+    async def unpause(self, domain: Domain) -> None:
+        """Let a domU's vCPUs run. Raises QmpFailed."""
+        await domain.qmp.execute("cont")
+
+    async def shutdown(self, domain: Domain) -> None:
+        """Send the power-off request that PAPR calls EPOW, wait for the guest to comply, and end its QEMU."""
+        seen = len(domain.qmp.events)
+        await domain.qmp.execute("system_powerdown")
+        event = await domain.qmp.event("SHUTDOWN", since=seen)
+        if event["data"]["reason"] != "guest-shutdown":
+            raise StepFailed(f"{domain.name} ended with {event['data']['reason']}, not by switching itself off")
+        await self.destroy(domain)
+
+    async def reboot(self, domain: Domain) -> None:
+        """Reset the domU's machine. Raises QmpFailed."""
+        seen = len(domain.qmp.events)
+        await domain.qmp.execute("set-action", reboot="reset")
+        await domain.qmp.execute("system_reset")
+        await domain.qmp.event("RESET", since=seen)
+        await domain.qmp.execute("set-action", reboot="shutdown")
+
+    async def destroy(self, domain: Domain) -> None:
+        """End the domU's QEMU, if it has not ended, and wait for its end. Raises QmpFailed."""
+        if domain.ended.done():
+            # What is sent to nobody would be the first thing that the next QEMU on these ports reads.
+            await domain.release()
+            return
+        quit_ = asyncio.create_task(domain.qmp.execute("quit"))
+        try:
+            # One that ends by itself meanwhile answers no more.
+            await asyncio.wait({quit_, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await domain.ended
+        finally:
+            quit_.cancel()
+            await asyncio.gather(quit_, return_exceptions=True)
+        await domain.release()
+
+    async def save(self, domain: Domain, path: str) -> int:
+        """Stop a domU and write its state to a file in dom0."""
+        size = await state.save(domain, path)
+        await self.destroy(domain)
+        return size
+
+    async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
+        """Start a QEMU, let it take the state in, and let it run. Raises DomainEnded when it refuses the state."""
+        domain = await self.launch(cell, config, host, incoming=True)
+        try:
+            await state.load(domain, path)
+        except TestbedError:
+            await self.destroy(domain)
+            raise
+        await domain.qmp.execute("cont")
+        return domain
+
+    async def migrate(
+        self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
+    ) -> tuple[Domain, Migrated]:
+        """Migrate over TCP while the domU runs. Raises MigrationFailed when it stays where it is."""
+        target = await self.launch(cell, accepts or domain.config, to, incoming=True)
+        try:
+            migrated = await state.move(domain, target, await self._address(domain.host, to))
+        except TestbedError:
+            await self.destroy(target)
+            raise
+        await self.destroy(domain)
+        return target, migrated
+
+    async def _address(self, source: Host, target: Host) -> str:
+        if source is target:
+            return "127.0.0.1"
+        answer = await target.machine.command.run(f"ip -4 addr show {devices.BRIDGE}")
+        found = re.search(r"inet ([0-9.]+)/", answer.output)
+        if found is None:
+            raise StepFailed(f"{target.name} has no address to migrate to", hint="put a step `bridge` before this one")
+        return found[1]
+
+    async def set_memory(self, domain: Domain, target: int) -> int:
+        """Set the balloon's target. Raises QmpFailed (kind DeviceNotActive when there is no balloon)."""
+        return await devices.balloon(domain, target)
+
+    async def set_vcpus(self, domain: Domain, count: int) -> None:
+        """Plug CPU cores in or out."""
+        await devices.set_vcpus(domain, count)
+
+    async def set_weight(self, cell: Cell, domain: Domain, weight: int) -> None:
+        """Set the nice value of the domU's vCPU threads in dom0's scheduler."""
+        threads = " ".join(str(thread) for thread in await domain.vcpu_threads())
+        answer = await domain.host.machine.command.run(f"renice -n {weight} -p {threads}")
+        if answer.status != 0:
+            raise StepFailed(f"{domain.name}: its weight cannot be set: {answer.output.strip()}")
+
+    async def attach_disk(self, domain: Domain, disk: Disk) -> None:
+        """Plug a disk in at the virtio-scsi controller."""
+        await devices.attach_disk(domain, disk)
+
+    async def detach_disk(self, domain: Domain, disk: Disk) -> None:
+        """Unplug it."""
+        await devices.detach_disk(domain, disk)
+
+    async def attach_nic(self, cell: Cell, domain: Domain, mac: str) -> None:
+        """Plug in a virtio network card."""
+        await devices.attach_nic(domain, mac)
+
+    async def detach_nic(self, domain: Domain, mac: str) -> None:
+        """Unplug it."""
+        await devices.detach_nic(domain, mac)
+
+    async def set_link(self, domain: Domain, *, up: bool) -> None:
+        """Set the link of the first network card."""
+        await domain.qmp.execute("set_link", name="nic0", up=up)
+
+    async def dump_core(self, domain: Domain, path: str) -> None:
+        """Write an ELF core of the guest's memory."""
+        await domain.qmp.execute("dump-guest-memory", paging=False, protocol=f"file:{path}")

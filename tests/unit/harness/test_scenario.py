@@ -31,7 +31,7 @@ def _load(folder: Path, steps: str, head: str = HEAD) -> None:
         ("  - create: {domain: u1, memory: lots}\n", "mine.yaml:5:26: memory: "),
         ("  - create: {domain: u1, vcpus: 0}\n", "mine.yaml:5:26: vcpus: "),
         ("  - create\n", "mine.yaml:5:5: key 'domain' is missing"),
-        ("  - create: u2\n", "mine.yaml:5:5: no domU 'u2'; known: dom0, u1 (name it under `domus:`)"),
+        ("  - create: u2\n", "mine.yaml:5:5: no domain 'u2'; known: dom0, u1 (name it under `domus:`)"),
         ("  - run: {domain: dom0, command: ls, prints: '('}\n", "mine.yaml:5:38: not a regular expression"),
         ("  - run: ls\n", "mine.yaml:5:5: verb 'run' takes its parameters by name"),
         ("  - [create, u1]\n", "mine.yaml:5:5: a step is one verb"),

@@ -1,0 +1,141 @@
+"""Verbs of a domU's memory: given back to the hypervisor and taken again."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.cell import Cell
+from harness.steps.answering import DomainParams
+from harness.verbs import Seconds, StepFailed, StepParams, verb
+
+# How far the guest's own account may be from the balloon's (MiB): the guest rounds to pages, not more.
+TOLERANCE = 2
+# The same for its free memory, which changes by itself a little.
+FREE_TOLERANCE = 16
+FILLED = "/tmp/filled"  # noqa: S108  (in the guest)
+_MEMINFO = re.compile(r"(MemTotal|MemFree): +(\d+) kB")
+
+
+class SetParams(DomainParams):
+    """Parameters of `mem-set`: the balloon's target in MiB."""
+
+    target: Annotated[int, Field(gt=0)]
+    within: Seconds = 60.0
+
+
+class FillParams(DomainParams):
+    """Parameters of `fills-memory`: how many MiB of checksummed bytes the domU keeps in its memory."""
+
+    size: Annotated[int, Field(gt=0)]
+    within: Seconds = 120.0
+
+
+class SqueezeParams(SetParams):
+    """Parameters of `mem-squeeze`."""
+
+
+class KeepsParams(StepParams):
+    """Parameters of `memory-is-kept`."""
+
+    domain: str
+
+
+@verb("mem-set")
+async def mem_set(cell: Cell, params: SetParams) -> str:
+    """Set a domU's memory to a target; the domU's own MemTotal must change by as much as the hypervisor says."""
+    name = params.domain
+    domain = cell.domain(name)
+    # A balloon that deflates when memory is short does not count as taken: then only free memory shows it.
+    plain = domain.config.balloon != "deflate-on-oom"
+    account, tolerance = ("MemTotal", TOLERANCE) if plain else ("MemFree", FREE_TOLERANCE)
+    before, size_before = await _memory(cell, name, account, params.within), await _size(cell, name)
+    what = f"{name}'s memory becomes {params.target} MiB"
+    size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
+    if size != params.target:
+        raise StepFailed(f"{name} was to have {params.target} MiB, and has {size} MiB")
+    after = await _memory(cell, name, account, params.within)
+    told = f"{size_before} to {size} MiB; {name}'s {account} {before} to {after} MiB"
+    if abs((after - before) - (size - size_before)) > tolerance:
+        raise StepFailed(f"the hypervisor and {name} do not agree: {told}")
+    cell.notes[f"memory-of-{name}"] = size
+    return told
+
+
+@verb("mem-max")
+async def mem_max(cell: Cell, params: SetParams) -> str:
+    """Ask for more memory than a domU may have: it gets its maximum, and no more."""
+    name = params.domain
+    domain = cell.domain(name)
+    most = domain.config.memory
+    if params.target <= most:
+        raise StepFailed(f"{params.target} MiB is not beyond {name}'s maximum of {most} MiB")
+    what = f"{name}'s memory is asked to become {params.target} MiB"
+    size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
+    total = await _memory(cell, name, "MemTotal", params.within)
+    if size != most or total > most:
+        raise StepFailed(f"{name} may have {most} MiB, and has {size} MiB (its MemTotal is {total} MiB)")
+    cell.notes[f"memory-of-{name}"] = size
+    return f"asked for {params.target} MiB, has {size} MiB"
+
+
+@verb("fills-memory")
+async def fills_memory(cell: Cell, params: FillParams) -> str:
+    """Let a domU keep random bytes in its memory."""
+    script = (
+        f"set -e; mount -o remount,size=100% /tmp; dd if=/dev/urandom of={FILLED} bs=1M count={params.size} "
+        f"2>/dev/null; stat -c %s {FILLED}; md5sum <{FILLED}"
+    )
+    answer = await cell.run(params.domain, script, params.within)
+    lines = answer.output.splitlines()
+    if answer.status != 0 or lines[0] != str(params.size << 20):
+        raise StepFailed(f"{params.domain} cannot hold {params.size} MiB: {answer.output.strip()}")
+    cell.notes[f"filled-{params.domain}"] = lines[1]
+    return f"{params.size} MiB, {lines[1].split()[0]}"
+
+
+@verb("mem-squeeze")
+async def mem_squeeze(cell: Cell, params: SqueezeParams) -> str:
+    """Ask a domU that uses its memory for more than it can give: it gives some, kills nothing, and answers."""
+    name = params.domain
+    domain = cell.domain(name)
+    before = await _size(cell, name)
+    what = f"{name} is squeezed to {params.target} MiB"
+    size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
+    await cell.wait(f"{name} answers", domain.command.challenge(), params.within, domain=name)
+    killed = await cell.run(name, "dmesg | grep -E 'Out of memory|oom-kill'", params.within)
+    if killed.status == 0:
+        raise StepFailed(f"{name} had to kill: {killed.output.strip()}")
+    if size >= before:
+        raise StepFailed(f"{name} gave nothing: it still has {size} MiB")
+    cell.notes[f"memory-of-{name}"] = size
+    return f"{before} to {size} MiB, asked for {params.target} MiB"
+
+
+@verb("memory-is-kept", shorthand="domain")
+async def memory_is_kept(cell: Cell, params: KeepsParams) -> str:
+    """Compare the checksum of what a domU keeps in its memory with that of what it put there."""
+    wanted = cell.notes.get(f"filled-{params.domain}")
+    if wanted is None:
+        raise StepFailed(f"{params.domain} keeps nothing", hint="put the step `fills-memory` before this one")
+    answer = await cell.run(params.domain, f"md5sum <{FILLED}", params.within)
+    if answer.output.strip() != wanted:
+        raise StepFailed(f"{params.domain} has {answer.output.strip()} in its memory, and put {wanted} there")
+    return str(wanted.split()[0])
+
+
+async def _memory(cell: Cell, name: str, account: str, seconds: float) -> int:
+    """Return a line of a guest's /proc/meminfo in MiB."""
+    answer = await cell.run(name, "cat /proc/meminfo", seconds)
+    found = dict(_MEMINFO.findall(answer.output))
+    if account not in found:
+        raise StepFailed(f"{name} does not tell its memory: {answer.output.strip()}")
+    return int(found[account]) >> 10
+
+
+async def _size(cell: Cell, name: str) -> int:
+    """Return what the domU was left with when its memory was last set, in MiB."""
+    known = cell.notes.get(f"memory-of-{name}")
+    return int(known) if known is not None else cell.domain(name).config.memory

@@ -1,0 +1,198 @@
+"""Verbs of a domU at work: things it does without end, and the proof that none of them was disturbed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.cell import Cell
+from harness.steps.answering import DomainParams
+from harness.steps.disks import find_disk
+from harness.steps.domains import boot_id
+from harness.steps.networks import address_of
+from harness.verbs import Seconds, StepFailed, verb
+
+Activity = Literal["counter", "timer", "disk", "network"]
+FOLDER = "/tmp/work"  # noqa: S108  (in the guest)
+MOUNT = "/mnt/work"
+# Counter and log carry a chain of numbers, each computed from the one before (images/guest/witness.c): a bit that is
+# wrong shows.
+FACTOR, ADDEND, MODULUS, FIRST = 75, 74, 65537, 1
+PING_EVERY = 0.2
+# How far an activity must come during a look, each in its own unit.
+STEPS_ON = {"counter": 20000, "timer": 5, "disk": 3, "network": 3}
+
+_START = {
+    "counter": f"exec witness counter {FOLDER}/counter",
+    "timer": f"exec witness timer {FOLDER}/timer",
+    "disk": f"exec witness log {FOLDER}/disk {MOUNT}/log",
+    "network": f"exec ping -i {PING_EVERY} PEER >{FOLDER}/network",
+}
+# Waits until an activity has gone on by a good step, and prints where it was and where it is.
+_LOOK = """
+    kill -0 $(cat FOLDER/ACTIVITY.pid) || { echo "ACTIVITY has ended:"; cat FOLDER/ACTIVITY.err; exit 1; }
+    now() { READ; }
+    until first=$(now) && [ -n "$first" ]; do usleep 50000; done
+    while last=$(now); [ $((last - first)) -lt STEPS ]; do usleep 100000; done
+    echo ACTIVITY $first $last
+"""
+_READ = {"network": f"grep -c 'seq=' {FOLDER}/network"}
+# Without the leading zeros, which would make the number an octal one.
+_READ_PROGRESS = f"sed 's/ .*//; s/^0*\\([0-9]\\)/\\1/' {FOLDER}/ACTIVITY"
+_CHECK_LOG = f"""
+    set -e
+    kill $(cat {FOLDER}/disk.pid)
+    while [ -e /proc/$(cat {FOLDER}/disk.pid) ]; do usleep 20000; done
+    umount {MOUNT}
+    echo 3 >/proc/sys/vm/drop_caches
+    DISK
+    mount -t ext2 -o ro $disk {MOUNT}
+    witness check {MOUNT}/log
+"""
+
+
+class StartParams(DomainParams):
+    """Parameters of `starts-work`: what the domU does, and with what.
+
+    `disk` is where the disk's log goes, `peer` who is pinged; with `load`, each CPU has more to do than it can.
+    """
+
+    at: tuple[Activity, ...] = Field(min_length=1)
+    disk: str | None = None
+    peer: str = "dom0"
+    load: bool = False
+    within: Seconds = 60.0
+
+
+class GoesOnParams(DomainParams):
+    """Parameters of `work-goes-on`: how many seconds of answers the network may have lost since the last look."""
+
+    lost: Annotated[float, Field(ge=0)] = 2.0
+    within: Seconds = 60.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a domU is at: its boot, its activities, the disk they use, and how far each was when last seen."""
+
+    boot: str
+    at: tuple[Activity, ...]
+    disk: str | None
+    seen: dict[str, int]
+
+
+@verb("starts-work")
+async def starts_work(cell: Cell, params: StartParams) -> str:
+    """Start a domU's endless activities: a counter, a timer, a checksummed log on a disk, pings."""
+    name = params.domain
+    if ("disk" in params.at) != (params.disk is not None):
+        raise StepFailed("activity `disk` needs the parameter `disk`, and only that does")
+    script = f"mkdir -p {FOLDER} {MOUNT}\n"
+    if params.disk is not None:
+        script += f"{find_disk(cell, params.disk)}\nmkfs.ext2 $disk >/dev/null\nmount -t ext2 $disk {MOUNT} || exit 1\n"
+    for activity in params.at:
+        body = _START[activity].replace("PEER", address_of(cell, params.peer))
+        script += f"( {body} ) </dev/null >/dev/null 2>{FOLDER}/{activity}.err & echo $! >{FOLDER}/{activity}.pid\n"
+    if params.load:
+        script += "for cpu in $(seq $(nproc)); do ( while :; do :; done ) </dev/null >/dev/null 2>&1 & done\n"
+    answer = await cell.run(name, script, params.within)
+    if answer.status != 0:
+        raise StepFailed(f"{name} cannot start to work: {answer.output.strip()}")
+    boot = await boot_id(cell, name, params.within)
+    cell.notes[f"work-of-{name}"] = Work(boot, params.at, params.disk, dict.fromkeys(params.at, 0))
+    return await _look(cell, params, params.within)
+
+
+@verb("work-goes-on", shorthand="domain")
+async def work_goes_on(cell: Cell, params: GoesOnParams) -> str:
+    """Look at a domU's activities: same boot, nothing lost or garbled since the last look, and all of them go on."""
+    return await _look(cell, params, params.within, lost=params.lost)
+
+
+@verb("work-is-whole", shorthand="domain")
+async def work_is_whole(cell: Cell, params: GoesOnParams) -> str:
+    """End a domU's log on its disk, unmount, mount, and read it from the first line to the last: none is wrong."""
+    work = _work(cell, params.domain)
+    if work.disk is None:
+        raise StepFailed(f"{params.domain} writes to no disk", hint="give `starts-work` a disk")
+    script = _CHECK_LOG.replace("DISK", find_disk(cell, work.disk))
+    answer = await cell.run(params.domain, script, params.within)
+    if answer.status != 0 or int(answer.output) < work.seen["disk"]:
+        raise StepFailed(
+            f"{params.domain}'s log is not whole ({work.seen['disk']} lines seen): {answer.output.strip()}"
+        )
+    return f"{answer.output.strip()} lines"
+
+
+def _work(cell: Cell, name: str) -> Work:
+    work = cell.notes.get(f"work-of-{name}")
+    if not isinstance(work, Work):
+        raise StepFailed(f"{name} is not at work", hint="put the step `starts-work` before this one")
+    return work
+
+
+async def _look(cell: Cell, params: DomainParams, seconds: float, *, lost: float | None = None) -> str:
+    """Wait until each activity has gone on by a good step, then check what it left. Returns what was seen."""
+    name = params.domain
+    work = _work(cell, name)
+    if (boot := await boot_id(cell, name, seconds)) != work.boot:
+        raise StepFailed(f"{name} is another boot: {boot[:8]}, was {work.boot[:8]}")
+    # From where each is now: what it did before it was disturbed is no proof that it still goes on.
+    answer = await cell.run(name, "".join(_look_script(activity) for activity in work.at), seconds)
+    if answer.status != 0:
+        raise StepFailed(f"{name} does not work as it did: {answer.output.strip()}")
+    seen: dict[str, int] = {}
+    for line in answer.output.splitlines():
+        activity, first, last = line.split()
+        if int(first) < work.seen[activity]:
+            raise StepFailed(f"{name}'s {activity} was at {work.seen[activity]}, and is at {first}")
+        seen[activity] = int(last)
+    if "counter" in seen:
+        await _check_counter(cell, name, seconds)
+    gap = await _check_network(cell, name, seconds, lost) if "network" in seen else ""
+    cell.notes[f"work-of-{name}"] = Work(work.boot, work.at, work.disk, seen)
+    return ", ".join(f"{activity} {count}" for activity, count in seen.items()) + gap
+
+
+def _look_script(activity: str) -> str:
+    script = _LOOK.replace("READ", _READ.get(activity, _READ_PROGRESS)).replace("STEPS", str(STEPS_ON[activity]))
+    return script.replace("FOLDER", FOLDER).replace("ACTIVITY", activity)
+
+
+async def _check_counter(cell: Cell, name: str, seconds: float) -> None:
+    answer = await cell.run(name, f"cat {FOLDER}/counter", seconds)
+    count, value = (int(word) for word in answer.output.split())  # in decimal, whatever zeros they begin with
+    if value != chain(count):
+        raise StepFailed(f"{name}'s counter has {value} at {count}, which must be {chain(count)}")
+
+
+async def _check_network(cell: Cell, name: str, seconds: float, lost: float | None) -> str:
+    answer = await cell.run(name, f"cat {FOLDER}/network", seconds)
+    numbers = [int(number) for number in re.findall(r"seq=(\d+)", answer.output)]
+    gap = longest_gap(numbers) * PING_EVERY
+    cell.fact(f"network-gap.{name}", round(gap, 1))
+    if lost is not None and gap > lost:
+        raise StepFailed(f"{name} had no answer to its pings for {gap:.1f} s, allowed are {lost:.1f} s")
+    return f", {gap:.1f} s without an answer" if gap else ""
+
+
+def chain(count: int) -> int:
+    """Return the value of the counter's chain after `count` steps: a linear congruential generator, jumped."""
+    # x -> a*x + c composed `count` times, by squaring.
+    factor, addend = 1, 0
+    base_factor, base_addend = FACTOR, ADDEND
+    while count:
+        if count & 1:
+            factor, addend = factor * base_factor % MODULUS, (addend * base_factor + base_addend) % MODULUS
+        base_factor, base_addend = base_factor * base_factor % MODULUS, (base_factor + 1) * base_addend % MODULUS
+        count >>= 1
+    return (factor * FIRST + addend) % MODULUS
+
+
+def longest_gap(numbers: list[int]) -> int:
+    """Return the most numbers that are missing in a row of rising ones."""
+    return max((after - before - 1 for before, after in pairwise(numbers)), default=0)

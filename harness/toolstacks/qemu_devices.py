@@ -1,0 +1,114 @@
+"""Devices of a running domU: its balloon, and CPUs, disks and network cards that come and go."""
+
+from __future__ import annotations
+
+import shlex
+
+from harness.domain import Disk, Domain
+from harness.toolstacks.qemu_args import BRIDGE, PLUG, image_nodes, make_tap
+from harness.verbs import StepFailed
+
+__all__ = [
+    "BRIDGE",
+    "attach_disk",
+    "attach_nic",
+    "balloon",
+    "detach_disk",
+    "detach_nic",
+    "set_vcpus",
+]
+
+# A balloon that comes no nearer to its target in so many looks, half a second of dom0's time apart, has done what
+# it can.
+VAIN_LOOKS = 10
+LOOK = "usleep 500000"
+
+
+async def balloon(domain: Domain, target: int) -> int:
+    """Ask for `target` MiB and return the size in MiB once it is reached, or comes no nearer. Raises QmpFailed."""
+    await domain.qmp.execute("balloon", value=target << 20)
+    wanted = min(target, domain.config.memory)
+    size, nearest, vain = await _size(domain), domain.config.memory, 0
+    while size != wanted and vain < VAIN_LOOKS:
+        distance = abs(size - wanted)
+        vain = vain + 1 if distance >= nearest else 0
+        nearest = min(nearest, distance)
+        await domain.host.machine.command.run(LOOK)
+        size = await _size(domain)
+    return size
+
+
+async def _size(domain: Domain) -> int:
+    answer = await domain.qmp.execute("query-balloon")
+    return int(answer["actual"]) >> 20
+
+
+async def set_vcpus(domain: Domain, count: int) -> None:
+    """Plug CPU cores in or out until there are `count`. Raises StepFailed, QmpFailed."""
+    cores = sorted(await domain.qmp.execute("query-hotpluggable-cpus"), key=lambda core: int(core["props"]["core-id"]))
+    if count > len(cores):
+        raise StepFailed(f"{domain.name} has room for {len(cores)} CPUs, not for {count}")
+    for number, core in enumerate(cores):
+        there = "qom-path" in core
+        if number < count and not there:
+            await domain.qmp.execute(
+                "device_add", driver=core["type"], id=f"core{number}", core_id=core["props"]["core-id"]
+            )
+        elif number >= count and there:
+            seen = len(domain.qmp.events)
+            await domain.qmp.execute("device_del", id=core["qom-path"])
+            await _gone(domain, seen, path=core["qom-path"])
+
+
+async def _gone(domain: Domain, since: int, *, path: str = "", name: str = "") -> None:
+    """Wait until the guest has let go of a device. Raises StepFailed when it will not."""
+
+    def ours(data: dict[str, str]) -> bool:
+        return data.get("path") == path if path else data.get("device") == name
+
+    event = await domain.qmp.event(
+        ("DEVICE_DELETED", "DEVICE_UNPLUG_GUEST_ERROR"), since=since, where=lambda event: ours(event["data"])
+    )
+    if event["event"] != "DEVICE_DELETED":
+        raise StepFailed(f"{domain.name} does not let go of {path or name}")
+
+
+async def attach_disk(domain: Domain, disk: Disk) -> None:
+    """Plug a disk in at the virtio-scsi controller. Raises QmpFailed."""
+    node = image_nodes(disk, read_only=False)
+    await domain.qmp.execute("blockdev-add", **node)
+    await domain.qmp.execute(
+        "device_add", driver="scsi-hd", id=disk.name, drive=str(node["node-name"]), bus=f"{PLUG}.0"
+    )
+
+
+async def detach_disk(domain: Domain, disk: Disk) -> None:
+    """Unplug a disk and close its image. Raises QmpFailed, StepFailed."""
+    seen = len(domain.qmp.events)
+    await domain.qmp.execute("device_del", id=disk.name)
+    await _gone(domain, seen, name=disk.name)
+    await domain.qmp.execute("blockdev-del", node_name=f"node-{disk.name}")
+
+
+async def attach_nic(domain: Domain, mac: str) -> None:
+    """Plug in a virtio network card, its other end on dom0's bridge. Raises StepFailed, QmpFailed."""
+    name = nic_name(mac)
+    tap = f"{domain.slot.name}-{name[-2:]}"
+    answer = await domain.host.machine.command.run(f"set -e\n{make_tap(tap)}")
+    if answer.status != 0:
+        raise StepFailed(f"dom0 has no interface {shlex.quote(tap)}: {answer.output.strip()}")
+    await domain.qmp.execute("netdev_add", type="tap", id=f"net-{name}", ifname=tap, script="no", downscript="no")
+    await domain.qmp.execute("device_add", driver="virtio-net-pci", id=name, netdev=f"net-{name}", mac=mac)
+
+
+async def detach_nic(domain: Domain, mac: str) -> None:
+    """Unplug a network card. Raises QmpFailed, StepFailed."""
+    name, seen = nic_name(mac), len(domain.qmp.events)
+    await domain.qmp.execute("device_del", id=name)
+    await _gone(domain, seen, name=name)
+    await domain.qmp.execute("netdev_del", id=f"net-{name}")
+
+
+def nic_name(mac: str) -> str:
+    """Return the device name of a network card that was plugged in."""
+    return f"nic-{mac.replace(':', '')}"

@@ -1,0 +1,136 @@
+/*
+ * Work without end, each kind leaving its progress in a file, so that a guest that was saved, moved or squeezed can
+ * prove that nothing it did was lost. Counter and log carry a chain of numbers, each computed from the one before.
+ *
+ *   witness counter PROGRESS        counts as fast as it can, with what CPU time others leave
+ *   witness timer PROGRESS          counts the ticks of a timer, ten in a second
+ *   witness log PROGRESS LOG        appends a line to LOG and flushes it to the disk, over and over
+ *   witness check LOG               reads LOG from its first line to its last, and prints how many there are
+ *
+ * PROGRESS always holds one line of a fixed length: how far it is, and the chain's value there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { FACTOR = 75, ADDEND = 74, MODULUS = 65537, FIRST = 1, REPORT_EVERY = 10000, TICK_MS = 100, LOG_MS = 50 };
+
+static void die(const char *what)
+{
+	fprintf(stderr, "witness: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static uint32_t next(uint32_t value)
+{
+	return (value * FACTOR + ADDEND) % MODULUS;
+}
+
+static int open_progress(const char *path)
+{
+	int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	if (file < 0)
+		die(path);
+	return file;
+}
+
+static void report(int file, uint64_t count, uint32_t value)
+{
+	char line[40];
+	int size = snprintf(line, sizeof line, "%020" PRIu64 " %010" PRIu32 "\n", count, value);
+	if (pwrite(file, line, size, 0) != size)
+		die("progress");
+}
+
+static void pause_ms(long milliseconds)
+{
+	struct timespec time = { .tv_nsec = milliseconds * 1000000 };
+	nanosleep(&time, NULL);
+}
+
+static void counter(const char *progress)
+{
+	int file = open_progress(progress);
+	uint32_t value = FIRST;
+	if (nice(19) < 0)
+		die("nice");
+	for (uint64_t count = 1;; count++) {
+		value = next(value);
+		if (count % REPORT_EVERY == 0)
+			report(file, count, value);
+	}
+}
+
+static void timer(const char *progress)
+{
+	int file = open_progress(progress), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+	struct itimerspec every = { .it_interval = { .tv_nsec = TICK_MS * 1000000L }, .it_value = { .tv_nsec = 1 } };
+	uint64_t count = 0, ticks;
+	if (timer < 0 || timerfd_settime(timer, 0, &every, NULL) < 0)
+		die("timer");
+	/* Ticks that were missed come together: one more each time that it fired, so that each report is one. */
+	while (read(timer, &ticks, sizeof ticks) == sizeof ticks)
+		report(file, ++count, 0);
+	die("timer");
+}
+
+static void append(const char *progress, const char *path)
+{
+	int file = open_progress(progress), log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+	uint32_t value = FIRST;
+	if (log < 0)
+		die(path);
+	for (uint64_t count = 1;; count++) {
+		value = next(value);
+		if (dprintf(log, "%" PRIu64 " %" PRIu32 "\n", count, value) < 0 || fsync(log) < 0)
+			die(path);
+		report(file, count, value);
+		pause_ms(LOG_MS);
+	}
+}
+
+static void check(const char *path)
+{
+	FILE *log = fopen(path, "r");
+	char line[64];
+	uint64_t count = 0;
+	uint32_t value = FIRST;
+	if (!log)
+		die(path);
+	while (fgets(line, sizeof line, log)) {
+		char wanted[64];
+		value = next(value);
+		snprintf(wanted, sizeof wanted, "%" PRIu64 " %" PRIu32 "\n", ++count, value);
+		if (strcmp(line, wanted)) {
+			printf("line %" PRIu64 " is %s, not %s", count, line, wanted);
+			exit(1);
+		}
+	}
+	if (ferror(log))
+		die(path);
+	printf("%" PRIu64 "\n", count);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 2 ? argv[1] : "";
+	if (!strcmp(what, "counter"))
+		counter(argv[2]);
+	else if (!strcmp(what, "timer"))
+		timer(argv[2]);
+	else if (!strcmp(what, "log") && argc > 3)
+		append(argv[2], argv[3]);
+	else if (!strcmp(what, "check"))
+		check(argv[2]);
+	else {
+		fputs("usage: witness counter|timer PROGRESS | log PROGRESS LOG | check LOG\n", stderr);
+		return 2;
+	}
+	return 0;
+}
