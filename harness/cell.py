@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.bootdisk import boot_from_disk
 from harness.domain import Disk, Domain, DomainEnded
 from harness.host import Host, make_slots
 from harness.hypervisor import Hypervisor
@@ -43,8 +45,8 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd` and `qemu` are what the run-spec's images turned out to be; `fact` records a circumstance
-    for the result.
+    `kernel`, `initrd`, `loader` and `qemu` are what the run-spec's images turned out to be; `fact` records a
+    circumstance for the result.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Cell:
         qemu: QemuBinary,
         kernel: Path,
         initrd: Path,
+        loader: Path | None = None,
         args: tuple[str, ...] = (),
         may_reboot: bool = False,
     ) -> None:
@@ -85,6 +88,7 @@ class Cell:
         )
         # One more than there are domUs: a domU that migrates is there twice for a while.
         self._slots = make_slots(len(spec.scenario.domus) + 1) if spec.scenario.domus else ()
+        self._loader = loader
         self._directory = directory
         self._stack = stack
         self._hosts: dict[str, Host] = {}
@@ -124,6 +128,9 @@ class Cell:
         spec = replace(
             self.machine_spec, name=name, ports=ports, args=(*self.machine_spec.args, *link.args), fds=link.fds
         )
+        if self._loader:
+            spec, disk = boot_from_disk(spec, self._loader, self._directory)
+            self._stack.callback(os.close, disk)
         machine = Machine(spec, self._directory)
         self._hosts[name] = Host(name, machine, self._slots)
         await self._stack.enter_async_context(machine)

@@ -75,7 +75,18 @@ class PlannedCell:
             return (
                 f"{self.platform.name} has at most {most} CPU{'s' if most > 1 else ''}, the scenario is about {wanted}"
             )
+        if self.scenario.machine.boot == "disk" and self.loader is None:
+            return (
+                f"{self.platform.name} with {self.firmware} starts no boot loader from a disk here, "
+                "the scenario is about one"
+            )
         return None
+
+    @property
+    def loader(self) -> str | None:
+        """The image of the boot loader by which dom0 boots; None when QEMU loads the kernel, or there is none."""
+        on_disk = self.scenario.machine.boot == "disk"
+        return self.platform.firmware[self.firmware].boot_loader if on_disk else None
 
     def id(self, qemu: str = "") -> CellId:
         """Return the cell's identity; `qemu` is the outer QEMU's version."""
@@ -96,6 +107,8 @@ class PlannedCell:
         """The names of the images that the cell needs."""
         column = self.hypervisor.column(self.kernel)
         needed = [self.hypervisor.qemu, column.initrd, column.domu_kernel]
+        if self.loader:
+            needed.append(self.loader)
         return needed if self.kernel == OWN else [*needed, column.kernel]
 
 

@@ -17,6 +17,7 @@ QEMU = "usr/bin/qemu-system-ppc64"
 QEMU_DATA = "usr/share/qemu"
 KERNEL = "vmlinux"
 INITRD = "initramfs.cpio"
+LOADER = "core.elf"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Resolved:
     qemu: QemuBinary
     kernel: Path
     initrd: Path
+    loader: Path | None = None
 
 
 def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
@@ -34,6 +36,7 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
         qemu=qemu_binary(_image(spec.qemu, report), spec.cell.qemu),
         kernel=_file(spec.kernel, KERNEL, report),
         initrd=_file(spec.initrd, INITRD, report),
+        loader=_file(spec.loader, LOADER, report) if spec.loader else None,
     )
 
 

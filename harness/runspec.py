@@ -35,7 +35,8 @@ class OwnFile(Model):
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
-    `factor` scales all deadlines (1: the host on which they were set), `seed` is for whatever a step draws.
+    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `factor` scales all
+    deadlines (1: the host on which they were set), `seed` is for whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -50,6 +51,7 @@ class RunSpec(Model):
     kernel_identity: KernelIdentity
     domu_identity: KernelIdentity
     initrd: ImageRef | OwnFile
+    loader: ImageRef | OwnFile | None = None
     append: str = ""
     factor: float = Field(default=1.0, gt=0)
     seed: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,11 +29,15 @@ class Step(Model):
 
 
 class MachineWish(Model):
-    """What a scenario wants of dom0's machine beyond the platform's own: CPUs, memory and a shared disk in MiB."""
+    """What a scenario wants of dom0's machine beyond the platform's own: CPUs, memory and a shared disk in MiB.
+
+    `boot` says who loads dom0's kernel: QEMU (`kernel`), or a boot loader that the firmware finds on a `disk`.
+    """
 
     cpus: int = Field(default=0, ge=0)
     memory: int = Field(default=0, ge=0)
     shared_disk: int = Field(default=0, ge=0)
+    boot: Literal["kernel", "disk"] = "kernel"
 
 
 class ScenarioFile(Model):

@@ -68,6 +68,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         kernel_identity=identify(kernel_file),
         domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
         initrd=ImageRef(name=column.initrd, digest=made[column.initrd].digest),
+        loader=ImageRef(name=cell.loader, digest=made[cell.loader].digest) if cell.loader else None,
         append=cell.choice.append,
         factor=host_factor(),
         seed=random.SystemRandom().getrandbits(32),

@@ -111,6 +111,7 @@ class _Run:
             qemu=resolved.qemu,
             kernel=resolved.kernel,
             initrd=resolved.initrd,
+            loader=resolved.loader,
         )
 
     async def _run_steps(self, cell: Cell) -> None:

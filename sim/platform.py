@@ -40,9 +40,13 @@ class DeviceTree(Model):
 
 
 class Firmware(Model):
-    """What choosing one firmware adds: options of the machine type, arguments of QEMU."""
+    """What choosing one firmware adds: options of the machine type, arguments of QEMU.
+
+    `boot_loader` is an image: what it starts from the PReP partition of a disk (None: it starts no disk here).
+    """
 
     machine: str = ""
+    boot_loader: str | None = None
     args: tuple[str, ...] = ()
 
 

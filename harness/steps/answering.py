@@ -57,6 +57,12 @@ class RunParams(DomainParams):
     prints: Pattern | None = None
 
 
+class ShowedParams(DomainParams):
+    """Parameters of `console-showed`: a regular expression."""
+
+    text: Pattern
+
+
 class DialogueParams(DomainParams):
     """Parameters of `dialogue`: what a person at console 0 types and sees, in turn."""
 
@@ -113,6 +119,16 @@ async def dialogue(cell: Cell, params: DialogueParams) -> None:
     """Hold a dialogue at a domain's console 0: `send` is typed, `expect` is waited for."""
     what = f"the dialogue at {params.domain}'s console"
     await cell.wait(what, hold(cell.console(params.domain), params.lines), params.within, domain=params.domain)
+
+
+@verb("console-showed")
+async def console_showed(cell: Cell, params: ShowedParams) -> str:
+    """Look for a text among all that a domain's console 0 has shown since it was switched on."""
+    shown = cell.console(params.domain).log_path.read_bytes().decode(errors="replace")
+    found = re.search(params.text, shown)
+    if found is None:
+        raise StepFailed(f"{params.domain}'s console has shown nothing that matches /{params.text}/")
+    return found[0]
 
 
 @verb("run")

@@ -8,7 +8,7 @@ import pytest
 
 from base.errors import UsageError
 from harness.plan import Choice, plan
-from harness.scenario import Scenario, load_heads
+from harness.scenario import MachineWish, Scenario, load_heads
 from harness.specs import host_factor
 
 
@@ -62,3 +62,19 @@ def test_the_own_kernel_is_checked_before_anything_starts(tmp_path: Path) -> Non
     text.write_text("not a kernel")
     with pytest.raises(UsageError, match="is not an ELF file"):
         Choice("g5", None, str(text)).check()
+
+
+def test_a_boot_from_a_disk_needs_the_loader_and_a_firmware_that_starts_it() -> None:
+    scenario = Scenario(name="s", feature="f", summary="", machine=MachineWish(boot="disk"))
+    (slof,) = plan([scenario], Choice("pseries-970", None, "fixed"))
+    assert (slof.not_applicable, slof.loader) == (None, "grub-970")
+    assert "grub-970" in slof.images
+    for choice in (Choice("g5", None, "fixed"), Choice("pseries-970", None, "fixed", "vof")):
+        (cell,) = plan([scenario], choice)
+        assert cell.not_applicable == (
+            f"{cell.platform.name} with {cell.firmware} starts no boot loader from a disk here, "
+            "the scenario is about one"
+        )
+        assert "grub-970" not in cell.images
+    (direct,) = plan([scenario.model_copy(update={"machine": MachineWish()})], Choice("g5", None, "fixed"))
+    assert direct.not_applicable is None

@@ -1,0 +1,116 @@
+"""A disk that dom0 boots from: a PReP partition with a boot loader, and a file system with what that loads."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from base.errors import InfraError
+from sim.machine import MachineSpec
+
+SECTOR = 512
+MIB = 1 << 20
+PREP, LINUX = 0x41, 0x83
+MKE2FS = "mke2fs"
+# What the file system itself needs (MiB), and its share of what it holds.
+LEAST, SHARE = 4, 0.05
+# Sectors are given by number; these say that there is no cylinder, head and sector.
+_NO_CHS = b"\xfe\xff\xff"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """An entry of a partition table: first byte and length, both whole sectors."""
+
+    kind: int
+    start: int
+    length: int
+
+
+def boot_from_disk(spec: MachineSpec, loader: Path, folder: Path) -> tuple[MachineSpec, int]:
+    """Return a machine that loads its kernel from a disk, and the disk's descriptor, which the caller closes.
+
+    The disk has no name in any folder: nothing of it can be left behind. Raises InfraError, OSError.
+    """
+    if spec.kernel is None or spec.initrd is None:
+        raise InfraError("a disk to boot from needs a kernel and an initramfs")
+    config = grub_config(spec.kernel_command_line)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="disk.") as work:
+        tree, image = Path(work, "tree"), Path(work, "image")
+        (tree / "boot/grub").mkdir(parents=True)
+        (tree / "boot/grub/grub.cfg").write_text(config)
+        shutil.copyfile(spec.kernel, tree / "boot/vmlinux")
+        shutil.copyfile(spec.initrd, tree / "boot/initramfs.cpio")
+        write_disk(image, loader.read_bytes(), tree)
+        number = os.open(image, os.O_RDWR)
+    disk = f"driver=raw,node-name=boot,file.driver=file,file.filename=/proc/self/fd/{number},file.locking=off"
+    args = ("-blockdev", disk, "-device", "virtio-blk-pci,drive=boot,bootindex=0")
+    return replace(spec, kernel=None, initrd=None, args=(*spec.args, *args), fds=(*spec.fds, number)), number
+
+
+def grub_config(command_line: str) -> str:
+    """Return what tells GRUB to load `/boot/vmlinux` with these arguments, and `/boot/initramfs.cpio`."""
+    words = shlex.join(command_line.split())
+    return (
+        "set timeout=0\n"
+        "menuentry dom0 {\n"
+        '  echo "Loading dom0 from $root"\n'
+        f"  linux /boot/vmlinux {words}\n"
+        "  initrd /boot/initramfs.cpio\n"
+        "}\n"
+    )
+
+
+def write_disk(path: Path, loader: bytes, tree: Path) -> None:
+    """Write a disk: `loader`, raw, in a PReP partition, then an ext2 file system with a copy of `tree`.
+
+    Raises InfraError when the file system cannot be made, OSError.
+    """
+    size = sum(file.stat().st_size for file in tree.rglob("*") if file.is_file())
+    first = Partition(PREP, MIB, _whole_mib(len(loader)))
+    second = Partition(LINUX, first.start + first.length, _whole_mib(int(size * (1 + SHARE))) + LEAST * MIB)
+    with path.open("wb") as disk:
+        disk.write(partition_table([first, second]))
+        disk.seek(first.start)
+        disk.write(loader)
+        disk.truncate(second.start + second.length)
+    _make_ext2(path, second, tree)
+
+
+def partition_table(partitions: Iterable[Partition]) -> bytes:
+    """Return a disk's first sector (DOS label, no code); the first partition is the one to boot."""
+    entries = [
+        struct.pack(
+            "<B3sB3sII",
+            0 if number else 0x80,
+            _NO_CHS,
+            partition.kind,
+            _NO_CHS,
+            partition.start // SECTOR,
+            partition.length // SECTOR,
+        )
+        for number, partition in enumerate(partitions)
+    ]
+    return bytes(446) + b"".join(entries).ljust(64, b"\0") + b"\x55\xaa"
+
+
+def _make_ext2(path: Path, place: Partition, tree: Path) -> None:
+    program = shutil.which(MKE2FS, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    if program is None:
+        raise InfraError(f"{MKE2FS} is not on this host", hint="apt-get install e2fsprogs")
+    options = ["-q", "-F", "-t", "ext2", "-m", "0", "-d", str(tree), "-E", f"offset={place.start},root_owner=0:0"]
+    command = [program, *options, str(path), f"{place.length // 1024}k"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise InfraError(f"cannot make the file system of dom0's disk: {done.stderr.strip()}")
+
+
+def _whole_mib(size: int) -> int:
+    return -(-size // MIB) * MIB
