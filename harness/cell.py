@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from harness.bootdisk import boot_from_disk
 from harness.domain import Disk, Domain, DomainEnded
+from harness.gdb import Debugger
 from harness.host import Host, make_slots
 from harness.hypervisor import Hypervisor
 from harness.links import Links
@@ -45,8 +46,8 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd`, `loader` and `qemu` are what the run-spec's images turned out to be; `fact` records a
-    circumstance for the result.
+    `kernel`, `initrd`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be; `fact`
+    records a circumstance for the result.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Cell:
         loader: Path | None = None,
         args: tuple[str, ...] = (),
         may_reboot: bool = False,
+        debugger: Debugger | None = None,
     ) -> None:
         self.spec = spec
         self.journal = journal
         self.fact = fact
         self.domains: dict[str, Domain] = {}
         self.disks: dict[str, Disk] = {}
+        self.debugger = debugger
         # What steps leave for later steps of their kind, by a name of theirs.
         self.notes: dict[str, Any] = {}
         self.toolstack: Toolstack = find_toolstack(spec.hypervisor.toolstack)
@@ -87,7 +90,8 @@ class Cell:
             alarms=spec.hypervisor.alarms,
         )
         # One more than there are domUs: a domU that migrates is there twice for a while.
-        self._slots = make_slots(len(spec.scenario.domus) + 1) if spec.scenario.domus else ()
+        count = len(spec.scenario.domus) + 1 if spec.scenario.domus else 0
+        self._slots = make_slots(count, debugged=debugger is not None)
         self._loader = loader
         self._directory = directory
         self._stack = stack

@@ -9,13 +9,15 @@ from sim.machine import Machine
 
 # What each domU needs of dom0's virtio-serial ports, by what they carry.
 USES = ("console", "command", "qmp", "fate")
+DEBUGGER = "gdb"
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The ports of one domU's QEMU."""
+    """The ports of one domU's QEMU; one more if it is `debugged`."""
 
     name: str
+    debugged: bool = False
 
     def port(self, use: str) -> str:
         """Return the name of the virtio-serial port that carries `use`."""
@@ -24,12 +26,12 @@ class Slot:
     @property
     def ports(self) -> tuple[str, ...]:
         """The names of all its ports."""
-        return tuple(self.port(use) for use in USES)
+        return tuple(self.port(use) for use in (*USES, *((DEBUGGER,) if self.debugged else ())))
 
 
-def make_slots(count: int) -> tuple[Slot, ...]:
+def make_slots(count: int, *, debugged: bool = False) -> tuple[Slot, ...]:
     """Return the slots of a machine on which `count` QEMUs may run at once."""
-    return tuple(Slot(f"slot{number}") for number in range(1, count + 1))
+    return tuple(Slot(f"slot{number}", debugged) for number in range(1, count + 1))
 
 
 class Host:

@@ -14,6 +14,8 @@ from harness.scenario import Scenario
 from results.model import CellId
 from sim.platform import Platform, find_platform
 
+GDB = "gdb"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -109,6 +111,8 @@ class PlannedCell:
         needed = [self.hypervisor.qemu, column.initrd, column.domu_kernel]
         if self.loader:
             needed.append(self.loader)
+        if self.scenario.debugger:
+            needed.append(GDB)
         return needed if self.kernel == OWN else [*needed, column.kernel]
 
 

@@ -9,12 +9,15 @@ import images
 from base.errors import InfraError
 from base.files import sha256_file
 from base.progress import Report, silent
-from harness.runspec import ImageRef, OwnFile, RunSpec
+from harness.gdb import Debugger
+from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
 from sim.qemu import QemuBinary
 
 QEMU = "usr/bin/qemu-system-ppc64"
 QEMU_DATA = "usr/share/qemu"
+GDB = "usr/bin/gdb-multiarch"
+GDB_DATA = "usr/share/gdb"
 KERNEL = "vmlinux"
 INITRD = "initramfs.cpio"
 LOADER = "core.elf"
@@ -28,6 +31,7 @@ class Resolved:
     kernel: Path
     initrd: Path
     loader: Path | None = None
+    debugger: Debugger | None = None
 
 
 def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
@@ -37,6 +41,7 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
         kernel=_file(spec.kernel, KERNEL, report),
         initrd=_file(spec.initrd, INITRD, report),
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
+        debugger=_debugger(spec.debugger, report) if spec.debugger else None,
     )
 
 
@@ -44,6 +49,16 @@ def qemu_binary(artifact: Artifact, version: str) -> QemuBinary:
     """Return the outer QEMU of an image: started with its own loader, with its own firmware files."""
     data = artifact.file(QEMU_DATA)
     return QemuBinary((*images.tree_command(artifact, QEMU), "-L", str(data)), version)
+
+
+def _debugger(wanted: DebuggerImages, report: Report) -> Debugger:
+    tree = _image(wanted.gdb, report)
+    return Debugger(
+        command=(*images.tree_command(tree, GDB), f"--data-directory={tree.file(GDB_DATA)}"),
+        domu_kernel=_image(wanted.domu_kernel, report).file(KERNEL),
+        # Its Python is the tree's own, and leaves nothing in the tree.
+        environment={"PYTHONHOME": str(tree.path / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
 
 
 def _file(what: ImageRef | OwnFile, name: str, report: Report) -> Path:

@@ -32,6 +32,13 @@ class OwnFile(Model):
     sha256: str
 
 
+class DebuggerImages(Model):
+    """The images of gdb and of the domU's kernel, for its symbols."""
+
+    gdb: ImageRef
+    domu_kernel: ImageRef
+
+
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
@@ -52,6 +59,7 @@ class RunSpec(Model):
     domu_identity: KernelIdentity
     initrd: ImageRef | OwnFile
     loader: ImageRef | OwnFile | None = None
+    debugger: DebuggerImages | None = None
     append: str = ""
     factor: float = Field(default=1.0, gt=0)
     seed: int

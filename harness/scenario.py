@@ -51,6 +51,7 @@ class ScenarioFile(Model):
     machine: MachineWish = MachineWish()
     domus: tuple[Word, ...] = ()
     checklist: bool = False
+    debugger: bool = False
     prepare: list[Any] = Field(default_factory=list)
     steps: list[Any] = Field(min_length=1)
 
@@ -69,7 +70,7 @@ class Scenario(Model):
 
     `domus` names the guests it creates, `hosts` the dom0s, each on a machine of its own. `platforms` and
     `hypervisors` limit where it applies (None: all). Each step of a `checklist` stands for itself: one that
-    fails does not end the scenario.
+    fails does not end the scenario. One with a `debugger` has a gdb at hand.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Scenario(Model):
     machine: MachineWish = MachineWish()
     domus: tuple[str, ...] = ()
     checklist: bool = False
+    debugger: bool = False
     prepare: tuple[Step, ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -153,6 +155,7 @@ def _head(path: Path, file: ScenarioFile) -> Scenario:
         machine=file.machine,
         domus=file.domus,
         checklist=file.checklist,
+        debugger=file.debugger,
     )
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import random
 import re
+from collections.abc import Mapping
 
 import images
 from base.errors import InfraError, UsageError
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.kernel import identify
-from harness.plan import PlannedCell
+from harness.plan import GDB, PlannedCell
 from harness.resolve import KERNEL
-from harness.runspec import ImageRef, OwnFile, RunSpec
+from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
 
 QEMU_PACKAGE = "qemu-system-ppc"
@@ -69,7 +70,17 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
         initrd=ImageRef(name=column.initrd, digest=made[column.initrd].digest),
         loader=ImageRef(name=cell.loader, digest=made[cell.loader].digest) if cell.loader else None,
+        debugger=_debugger(cell, made),
         append=cell.choice.append,
         factor=host_factor(),
         seed=random.SystemRandom().getrandbits(32),
+    )
+
+
+def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages | None:
+    if not cell.scenario.debugger:
+        return None
+    kernel = cell.hypervisor.column(cell.kernel).domu_kernel
+    return DebuggerImages(
+        gdb=ImageRef(name=GDB, digest=made[GDB].digest), domu_kernel=ImageRef(name=kernel, digest=made[kernel].digest)
     )

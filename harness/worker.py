@@ -112,6 +112,7 @@ class _Run:
             kernel=resolved.kernel,
             initrd=resolved.initrd,
             loader=resolved.loader,
+            debugger=resolved.debugger,
         )
 
     async def _run_steps(self, cell: Cell) -> None:

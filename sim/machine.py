@@ -22,6 +22,7 @@ from sim.platform import DOM0, Platform
 from sim.qemu import QemuBinary, QemuProcess
 from sim.qmp import Qmp
 from sim.shell import Shell
+from sim.stub import CHARDEV, close_stub, open_stub
 
 T = TypeVar("T")
 
@@ -215,6 +216,24 @@ class Machine:
         """Read a console no longer: its domain is gone. An alarm that it has shown no longer ends a wait."""
         self._consoles.remove(console)
         await console.close()
+
+    async def open_debugger(self) -> socket.socket:
+        """Stop the machine for a gdb, whose end of the connection is returned. Raises QmpFailed."""
+        ours, theirs = socket.socketpair()
+        try:
+            await self.qmp.hand_over(CHARDEV, theirs.fileno())
+            address = {"type": "fd", "data": {"str": CHARDEV}}
+            await open_stub(self.qmp, {"type": "socket", "data": {"addr": address, "server": False}})
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return ours
+
+    async def close_debugger(self) -> None:
+        """Let no gdb in any more. Raises QmpFailed."""
+        await close_stub(self.qmp)
 
     async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget) -> T:
         """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.

@@ -56,6 +56,14 @@ class Qmp:
         self._write({"return": answer})
         return answer
 
+    async def hand_over(self, name: str, descriptor: int) -> None:
+        """Give QEMU a descriptor, which its commands then know by a name. Raises QmpFailed."""
+        try:
+            self._client.send_fd_scm(descriptor)
+        except (QMPError, OSError) as error:
+            raise QmpFailed(f"QMP {self.name}: no descriptor can be sent: {error}") from error
+        await self.execute("getfd", fdname=name)
+
     async def event(
         self, name: str | tuple[str, ...], *, since: int = 0, where: Callable[[dict[str, Any]], bool] | None = None
     ) -> dict[str, Any]:

@@ -1,9 +1,22 @@
 """The verbs of scenarios. Importing this package registers them all."""
 
-from harness.steps import answering, devicetree, disks, domains, identity, memory, networks, power, state, work
+from harness.steps import (
+    answering,
+    debugger,
+    devicetree,
+    disks,
+    domains,
+    identity,
+    memory,
+    networks,
+    power,
+    state,
+    work,
+)
 
 __all__ = [
     "answering",
+    "debugger",
     "devicetree",
     "disks",
     "domains",

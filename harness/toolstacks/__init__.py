@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -133,6 +134,14 @@ class Toolstack(Protocol):
 
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Write a domU's memory to a file in dom0 as an ELF core."""
+        ...
+
+    async def open_debugger(self, domain: Domain) -> socket.socket:
+        """Stop a domU for a gdb, whose end of the connection is returned."""
+        ...
+
+    async def close_debugger(self, domain: Domain) -> None:
+        """Let no gdb in any more."""
         ...
 
 

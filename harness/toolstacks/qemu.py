@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import shlex
+import socket
 from typing import TYPE_CHECKING
 
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
-from harness.host import Host
+from harness.host import DEBUGGER, Host
 from harness.toolstacks import DomainRow, Migrated
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
@@ -18,6 +19,7 @@ from harness.verbs import StepFailed
 from sim.console import Console
 from sim.qmp import Qmp
 from sim.shell import Shell
+from sim.stub import close_stub, open_stub
 
 if TYPE_CHECKING:
     from harness.cell import Cell
@@ -243,3 +245,14 @@ class QemuToolstack:
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Write an ELF core of the guest's memory."""
         await domain.qmp.execute("dump-guest-memory", paging=False, protocol=f"file:{path}")
+
+    async def open_debugger(self, domain: Domain) -> socket.socket:
+        """Let the gdb stub of the domU's QEMU speak through a port of its own."""
+        machine, port = domain.host.machine, domain.slot.port(DEBUGGER)
+        machine.drain(port)
+        await open_stub(domain.qmp, {"type": "pipe", "data": {"device": f"/dev/virtio-ports/{port}"}})
+        return machine.port(port)
+
+    async def close_debugger(self, domain: Domain) -> None:
+        """Close the stub."""
+        await close_stub(domain.qmp)
