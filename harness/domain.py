@@ -54,7 +54,8 @@ class DomainConfig:
     """A domU to create: memory in MiB, `append` is added to its kernel's command line.
 
     `max_vcpus` beyond `vcpus` are there to be plugged (0: none). `topology` is (sockets, cores of each) if it
-    was asked for. `hole` are (address, size) in MiB of more memory behind a hole.
+    was asked for. `real_mode_area` is how much of the memory real mode reaches (0: all). `hole` are (address,
+    size) in MiB of more memory behind a hole.
     """
 
     name: str
@@ -66,6 +67,7 @@ class DomainConfig:
     nics: tuple[Nic, ...] = ()
     balloon: Balloon = "plain"
     topology: tuple[int, int] | None = None
+    real_mode_area: int = 0
     hole: tuple[int, int] | None = None
 
 

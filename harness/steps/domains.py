@@ -19,6 +19,7 @@ from sim.platform import DOM0
 
 T = TypeVar("T")
 Positive = Annotated[int, Field(gt=0)]
+Topology = Annotated[str, Field(pattern=r"^\d+ sockets? x \d+ cores?$")]
 # A pause is looked at for so long (s of dom0's time).
 LOOK = 2
 SYSRQ_KEY = "\x0f"  # Control-O: hvc_console takes it for a break (drivers/tty/hvc/hvc_console.c)
@@ -34,7 +35,8 @@ class CreateParams(StepParams):
     """Parameters of `create`: memory in MiB (default: the hypervisor's), vCPUs, more kernel arguments.
 
     `disks` are names given by the step `disk`, `read-only` those of them that must not be written. `network`
-    gives it a card on dom0's bridge; `mac` is the card's address.
+    gives it a card on dom0's bridge; `mac` is the card's address. `real-mode-area` is how much of its memory real
+    mode reaches (default: all), `hole` the address and size of more memory behind a hole, both in MiB.
     """
 
     domain: str
@@ -48,7 +50,8 @@ class CreateParams(StepParams):
     network: bool = False
     mac: str | None = None
     balloon: Balloon = "plain"
-    topology: Annotated[str, Field(pattern=r"^\d+ sockets? x \d+ cores?$")] | None = None
+    topology: Topology | None = None
+    real_mode_area: Positive | None = None
     hole: tuple[Positive, Positive] | None = None
     within: Seconds = 60.0
 
@@ -76,10 +79,6 @@ def _config(cell: Cell, params: CreateParams) -> DomainConfig:
     for name in (*params.disks, *params.read_only):
         if name not in cell.disks:
             raise StepFailed(f"no disk {name}", hint=f"put the step `disk: {name}` before this one")
-    topology = None
-    if params.topology is not None:
-        sockets, _, _, cores, _ = params.topology.split()
-        topology = (int(sockets), int(cores))
     return DomainConfig(
         name=params.domain,
         memory=params.memory or cell.hypervisor.domu.memory,
@@ -92,9 +91,16 @@ def _config(cell: Cell, params: CreateParams) -> DomainConfig:
         ),
         nics=(Nic(params.mac or mac_of(cell, params.domain)),) if params.network else (),
         balloon=params.balloon,
-        topology=topology,
+        topology=parse_topology(params.topology) if params.topology is not None else None,
+        real_mode_area=params.real_mode_area or 0,
         hole=params.hole,
     )
+
+
+def parse_topology(text: str) -> tuple[int, int]:
+    """Return the sockets of a topology, and the cores of each."""
+    sockets, _, _, cores, _ = text.split()
+    return int(sockets), int(cores)
 
 
 class ListParams(StepParams):

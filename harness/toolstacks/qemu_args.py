@@ -17,12 +17,21 @@ VRMA_SHARE = 4
 BALLOON, SCSI, PLUG, LINK = "balloon", "scsi", "plug", "net0"
 
 
-def memory_argument(domu: DomuMachine, memory: int) -> str:
+def memory_argument(domu: DomuMachine, memory: int, *, real_mode_area: int = 0, end: int = 0) -> str:
     """Return the value of `-m`; with 4 KiB pages the real-mode area needs maxmem and slots.
 
-    QEMU sizes the hash table by maxmem, and lets the real-mode area be as large as the table covers it: a quarter.
+    QEMU sizes the hash table by maxmem, and lets the real-mode area (by default all of the memory) be as large as
+    the table covers it: a quarter. `end` is where memory behind a hole ends.
     """
-    return f"{memory}M,maxmem={max(domu.max_memory, VRMA_SHARE * memory)}M,slots=2"
+    most = max(domu.max_memory, memory, VRMA_SHARE * (real_mode_area or memory), end)
+    return f"{memory}M,maxmem={most}M,slots=2"
+
+
+def kernel_arguments(domu: DomuMachine, config: DomainConfig) -> str:
+    """Return the command line of a domU's kernel."""
+    consoles = domu.consoles
+    words = f"console={consoles.log} testbed.command={consoles.command} testbed.hostname={config.name} {config.append}"
+    return words.strip()
 
 
 def image_nodes(disk: Disk, *, read_only: bool) -> dict[str, object]:
@@ -53,15 +62,13 @@ def _flat(node: dict[str, object], prefix: str = "") -> list[str]:
 
 def arguments(domu: DomuMachine, config: DomainConfig, slot: Slot, *, incoming: bool) -> list[str]:
     """Return program and arguments. With `incoming` it waits for `migrate-incoming`."""
-    name, consoles = config.name, domu.consoles
-    append = f"console={consoles.log} testbed.command={consoles.command} testbed.hostname={name} {config.append}"
-    args = [domu.program, "-name", name, "-L", domu.firmware_folder, "-machine", domu.machine]
-    args += ["-cpu", domu.cpu, "-m", memory_argument(domu, config.memory), "-smp", _smp(config)]
+    args = [domu.program, "-name", config.name, "-L", domu.firmware_folder, "-machine", domu.machine]
+    args += ["-cpu", domu.cpu, *_memory(domu, config), "-smp", _smp(config)]
     args += ["-nographic", "-nodefaults", "-action", "reboot=shutdown,shutdown=pause"]
     for use in ("console", "command", "qmp"):
         args += ["-chardev", f"pipe,id={use},path=/dev/virtio-ports/{slot.port(use)}"]
     args += ["-serial", "chardev:console", "-serial", "chardev:command", "-mon", "chardev=qmp,mode=control"]
-    args += ["-kernel", domu.kernel, "-initrd", domu.initrd, "-append", append.strip()]
+    args += ["-kernel", domu.kernel, "-initrd", domu.initrd, "-append", kernel_arguments(domu, config)]
     args += ["-device", f"virtio-scsi-pci,id={PLUG}"]
     if config.balloon != "none":
         deflate = "on" if config.balloon == "deflate-on-oom" else "off"
@@ -78,10 +85,6 @@ def arguments(domu: DomuMachine, config: DomainConfig, slot: Slot, *, incoming: 
         tap = f"ifname={tap_name(slot, number)},script=no,downscript=no"
         args += ["-netdev", f"tap,id=net{number},{tap}"]
         args += ["-device", f"spapr-vlan,id=nic{number},netdev=net{number},mac={nic.mac}"]
-    if config.hole is not None:
-        address, size = config.hole
-        args += ["-object", f"memory-backend-ram,id=far,size={size}M"]
-        args += ["-device", f"pc-dimm,memdev=far,addr={address << 20}"]
     return [*args, *(["-incoming", "defer"] if incoming else [])]
 
 
@@ -120,3 +123,18 @@ def _smp(config: DomainConfig) -> str:
         sockets, cores = config.topology
         words.append(f"sockets={sockets},cores={cores},threads=1")
     return ",".join(words)
+
+
+def _memory(domu: DomuMachine, config: DomainConfig) -> list[str]:
+    """Return the arguments of the memory, in the order that QEMU wants them."""
+    area, end = config.real_mode_area, sum(config.hole or ())
+    args = ["-m", memory_argument(domu, config.memory, real_mode_area=area, end=end)]
+    if area:
+        # The real-mode area ends with the first NUMA node.
+        for name, size in (("low", area), ("high", config.memory - area)):
+            args += ["-object", f"memory-backend-ram,id={name},size={size}M", "-numa", f"node,memdev={name}"]
+    if config.hole is not None:
+        address, size = config.hole
+        args += ["-object", f"memory-backend-ram,id=far,size={size}M"]
+        args += ["-device", f"pc-dimm,memdev=far,addr={address << 20}"]
+    return args
