@@ -31,6 +31,8 @@ from sim.qemu import QemuBinary
 from sim.shell import Answer, Shell
 
 T = TypeVar("T")
+# So much of a command is told in an error.
+SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,16 @@ class Cell:
         kernel: Path,
         initrd: Path,
         loader: Path | None = None,
+        debugger: Debugger | None = None,
         args: tuple[str, ...] = (),
         may_reboot: bool = False,
-        debugger: Debugger | None = None,
     ) -> None:
         self.spec = spec
         self.journal = journal
         self.fact = fact
+        self.debugger = debugger
         self.domains: dict[str, Domain] = {}
         self.disks: dict[str, Disk] = {}
-        self.debugger = debugger
         # What steps leave for later steps of their kind, by a name of theirs.
         self.notes: dict[str, Any] = {}
         self.toolstack: Toolstack = find_toolstack(spec.hypervisor.toolstack)
@@ -188,8 +190,19 @@ class Cell:
 
     async def run(self, domain: str, command: str, seconds: float) -> Answer:
         """Run a command in a domain and return its answer, whatever its status. Raises as `wait`."""
-        short = command if len(command) <= 60 else f"{command[:57]}..."
+        short = command if len(command) <= SHOWN else f"{command[:SHOWN]}..."
         return await self.wait(f"{domain} runs `{short}`", self.shell(domain).run(command), seconds, domain=domain)
+
+    async def must(self, domain: str, command: str, seconds: float) -> str:
+        """Run a command in a domain that must succeed, and return what it printed. Raises StepFailed, and as `wait`."""
+        answer = await self.run(domain, command, seconds)
+        output = answer.output.strip()
+        if answer.status != 0:
+            shown = " ".join(command.split())
+            raise StepFailed(
+                f"{domain}: {output or 'nothing was printed'} (exit status {answer.status} of `{shown[:SHOWN]}`)"
+            )
+        return output
 
     def evidence(self, name: str, text: str) -> None:
         """Keep a text as a file of evidence."""

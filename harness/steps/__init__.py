@@ -15,7 +15,9 @@ from harness.steps import (
     networks,
     power,
     rtas,
+    smp,
     state,
+    tools,
     topology,
     work,
 )
@@ -35,7 +37,9 @@ __all__ = [
     "networks",
     "power",
     "rtas",
+    "smp",
     "state",
+    "tools",
     "topology",
     "work",
 ]

@@ -1,4 +1,4 @@
-"""CPU time that dom0's kernel counts for domUs."""
+"""Time inside guests: what dom0's kernel counts for domUs, and waiting that a guest does itself."""
 
 from __future__ import annotations
 
@@ -17,3 +17,14 @@ async def cpu_times(cell: Cell, domain: Domain, seconds: float) -> list[int]:
     if answer.status != 0 or len(lines) != len(threads):
         raise StepFailed(f"{domain.host.name} has no account of {domain.name}'s vCPUs: {answer.output.strip()}")
     return [sum(int(field) for field in line.split()) for line in lines]
+
+
+def until(condition: str, otherwise: str, seconds: int = 10) -> str:
+    """Return the script that waits in a guest for `condition`, so long by its sleep, and fails after `otherwise`.
+
+    It ends by itself: a loop without end would keep the command channel from all who come later.
+    """
+    return (
+        f"for _ in $(seq {seconds * 10}); do {condition} && break; usleep 100000; done\n"
+        f"{condition} || {{ {otherwise}; exit 1; }}\n"
+    )

@@ -105,7 +105,7 @@ async def keeps_files(cell: Cell, params: WriteParams) -> str:
         stat -c %s /mnt/{params.disk}/file
         umount /mnt/{params.disk}
     """
-    output = await _must(cell, params, script)
+    output = await cell.must(params.domain, script, params.within)
     written, read, size = output.splitlines()
     if written != read or int(size) != params.size << 20:
         raise StepFailed(f"{params.domain} wrote {written}, and read {size} bytes, {read}")
@@ -168,7 +168,7 @@ async def sees_disk(cell: Cell, params: ShownParams) -> None:
         done
         echo "in /sys/block are" $(ls /sys/block); exit 1
     """
-    await _must(cell, params, script)
+    await cell.must(params.domain, script, params.within)
 
 
 @verb("block-attach")
@@ -185,10 +185,3 @@ async def block_detach(cell: Cell, params: DomainDiskParams) -> None:
     disk, domain = known_disk(cell, params.disk), cell.domain(params.domain)
     what = f"{params.disk} is taken out of {params.domain}"
     await cell.control(params.domain, what, cell.toolstack.detach_disk(domain, disk), params.within)
-
-
-async def _must(cell: Cell, params: DomainParams, script: str) -> str:
-    answer = await cell.run(params.domain, script, params.within)
-    if answer.status != 0:
-        raise StepFailed(f"{params.domain}: {answer.output.strip()}")
-    return answer.output.strip()

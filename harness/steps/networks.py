@@ -9,6 +9,7 @@ from pydantic import Field
 
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
+from harness.steps.clock import until
 from harness.toolstacks.qemu_args import BRIDGE
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
@@ -50,6 +51,12 @@ class MacParams(DomainParams):
     mac: str
 
 
+class PlugParams(MacParams):
+    """Parameters of `network-attach` and `network-detach`."""
+
+    within: Seconds = 60.0
+
+
 class LinkParams(DomainParams):
     """Parameters of `link`: whether the cable is in."""
 
@@ -88,7 +95,7 @@ async def bridge(cell: Cell, params: BridgeParams) -> str:
         ip link set {BRIDGE} up
         ls /sys/class/net/{BRIDGE}/brif
     """
-    return await _must(cell, params.host, script, params.within, f"{params.host} has no bridge") or "no cards yet"
+    return await cell.must(params.host, script, params.within) or "no cards yet"
 
 
 @verb("network-up", shorthand="domain")
@@ -96,14 +103,14 @@ async def network_up(cell: Cell, params: DomainParams) -> str:
     """Give a domU's network card its address."""
     address = address_of(cell, params.domain)
     script = f"set -e; ip addr add {address}/24 dev eth0; ip link set eth0 up"
-    await _must(cell, params.domain, script, params.within, f"{params.domain} has no network card")
+    await cell.must(params.domain, script, params.within)
     return address
 
 
 @verb("mac-is")
 async def mac_is(cell: Cell, params: MacParams) -> None:
     """Compare the address of a domU's network card, as the domU sees it, with what was asked for."""
-    found = await _must(cell, params.domain, "cat /sys/class/net/eth0/address", params.within, "no network card")
+    found = await cell.must(params.domain, "cat /sys/class/net/eth0/address", params.within)
     if found != params.mac:
         raise StepFailed(f"{params.domain}'s card has the address {found}, not {params.mac}")
 
@@ -133,15 +140,15 @@ async def sends(cell: Cell, params: TransferParams) -> str:
         # Listening is seen in the kernel's table: 0A is TCP_LISTEN.
         f"until grep -q ':{PORT:04X} 00000000:0000 0A' /proc/net/tcp; do usleep 20000; done"
     )
-    await _must(cell, target, listen, params.within, f"{target} does not listen")
+    await cell.must(target, listen, params.within)
     # In a file first: the checksum is of what was sent, not of what was meant to be.
     send = (
         f"set -e; dd if=/dev/urandom of=/run/sent bs=65536 count={params.size * 16} 2>/dev/null; "
         f"nc {address} {PORT} </run/sent; md5sum </run/sent; rm /run/sent"
     )
-    sent = await _must(cell, source, send, params.within, f"{source} cannot send to {target}")
+    sent = await cell.must(source, send, params.within)
     receive = f"until [ -e {done} ]; do usleep 20000; done; stat -c %s {got}; md5sum <{got}; rm {got} {done}"
-    size, received = (await _must(cell, target, receive, params.within, "nothing came")).splitlines()
+    size, received = (await cell.must(target, receive, params.within)).splitlines()
     if sent != received or int(size) != params.size << 20:
         raise StepFailed(f"{source} sent {params.size << 20} bytes ({sent}), {target} received {size} ({received})")
     return f"{size} bytes, {sent.split()[0]}"
@@ -155,8 +162,29 @@ async def link(cell: Cell, params: LinkParams) -> None:
     await cell.control(params.domain, what, cell.toolstack.set_link(domain, up=up), params.within)
 
 
-async def _must(cell: Cell, domain: str, script: str, seconds: float, otherwise: str) -> str:
-    answer = await cell.run(domain, script, seconds)
-    if answer.status != 0:
-        raise StepFailed(f"{otherwise}: {answer.output.strip()}")
-    return answer.output.strip()
+@verb("network-attach")
+async def network_attach(cell: Cell, params: PlugParams) -> str:
+    """Plug a network card into a running domU through the toolstack; the domU must find it, and reach dom0 by it."""
+    name = params.domain
+    work = cell.toolstack.attach_nic(cell, cell.domain(name), params.mac)
+    await cell.control(name, f"a network card is plugged into {name}", work, params.within)
+    files = "/sys/class/net/*/address"
+    wait = until(f"grep -q {params.mac} {files}", f"echo no card {params.mac} among: $(grep . {files})")
+    script = f"""
+        {wait}
+        card=$(grep -l {params.mac} {files}); card=${{card%/address}}; card=${{card##*/}}
+        ip addr add {address_of(cell, name)}/24 dev $card && ip link set $card up && echo $card
+    """
+    return await cell.must(name, script, params.within)
+
+
+@verb("network-detach")
+async def network_detach(cell: Cell, params: PlugParams) -> None:
+    """Take a network card out of a running domU through the toolstack; the domU must have let go of it."""
+    name = params.domain
+    work = cell.toolstack.detach_nic(cell.domain(name), params.mac)
+    await cell.control(name, f"a network card is taken out of {name}", work, params.within)
+    files = "/sys/class/net/*/address"
+    await cell.must(
+        name, until(f"! grep -q {params.mac} {files}", f"echo still there: $(grep . {files})"), params.within
+    )

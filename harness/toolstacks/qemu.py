@@ -217,8 +217,9 @@ class QemuToolstack:
 
     async def set_weight(self, cell: Cell, domain: Domain, weight: int) -> None:
         """Set the nice value of the domU's vCPU threads in dom0's scheduler."""
+        # Without -n: busybox's would add it to what there is.
         threads = " ".join(str(thread) for thread in await domain.vcpu_threads())
-        answer = await domain.host.machine.command.run(f"renice -n {weight} -p {threads}")
+        answer = await domain.host.machine.command.run(f"renice {weight} -p {threads}")
         if answer.status != 0:
             raise StepFailed(f"{domain.name}: its weight cannot be set: {answer.output.strip()}")
 

@@ -22,6 +22,8 @@ __all__ = [
 # it can.
 VAIN_LOOKS = 10
 LOOK = "usleep 500000"
+# The index of a CPU's dynamic reconfiguration connector begins so (QEMU, include/hw/ppc/spapr_drc.h).
+CPU_CONNECTOR = 0x10000000
 
 
 async def balloon(domain: Domain, target: int) -> int:
@@ -44,20 +46,31 @@ async def _size(domain: Domain) -> int:
 
 
 async def set_vcpus(domain: Domain, count: int) -> None:
-    """Plug CPU cores in or out until there are `count`. Raises StepFailed, QmpFailed."""
-    cores = sorted(await domain.qmp.execute("query-hotpluggable-cpus"), key=lambda core: int(core["props"]["core-id"]))
+    """Plug CPU cores in or out until there are `count`. Raises StepFailed, QmpFailed.
+
+    A guest on a 970 is told of it by an RTAS event that its kernel leaves to a program (`drmgr` of powerpc-utils).
+    What that does in the guest, writing to /sys/kernel/dlpar, is done here.
+    """
+    listed = await domain.qmp.execute("query-hotpluggable-cpus")
+    cores = sorted(listed, key=lambda core: int(core["props"]["core-id"]))
     if count > len(cores):
         raise StepFailed(f"{domain.name} has room for {len(cores)} CPUs, not for {count}")
     for number, core in enumerate(cores):
-        there = "qom-path" in core
+        there, core_id = "qom-path" in core, int(core["props"]["core-id"])
         if number < count and not there:
-            await domain.qmp.execute(
-                "device_add", driver=core["type"], id=f"core{number}", core_id=core["props"]["core-id"]
-            )
+            await domain.qmp.execute("device_add", driver=core["type"], id=f"core{core_id}", core_id=core_id)
+            await _reconfigure(domain, f"cpu add index {CPU_CONNECTOR | core_id:#x}")
         elif number >= count and there:
             seen = len(domain.qmp.events)
             await domain.qmp.execute("device_del", id=core["qom-path"])
+            await _reconfigure(domain, f"cpu remove index {CPU_CONNECTOR | core_id:#x}")
             await _gone(domain, seen, path=core["qom-path"])
+
+
+async def _reconfigure(domain: Domain, request: str) -> None:
+    answer = await domain.command.run(f"echo {request} >/sys/kernel/dlpar || dmesg | tail -n 2")
+    if answer.output.strip():
+        raise StepFailed(f"{domain.name} cannot '{request}': {answer.output.strip()}")
 
 
 async def _gone(domain: Domain, since: int, *, path: str = "", name: str = "") -> None:
@@ -98,7 +111,7 @@ async def attach_nic(domain: Domain, mac: str) -> None:
     if answer.status != 0:
         raise StepFailed(f"dom0 has no interface {shlex.quote(tap)}: {answer.output.strip()}")
     await domain.qmp.execute("netdev_add", type="tap", id=f"net-{name}", ifname=tap, script="no", downscript="no")
-    await domain.qmp.execute("device_add", driver="virtio-net-pci", id=name, netdev=f"net-{name}", mac=mac)
+    await domain.qmp.execute("device_add", driver="virtio-net-pci", id=name, netdev=f"net-{name}", mac=mac, romfile="")
 
 
 async def detach_nic(domain: Domain, mac: str) -> None:

@@ -1,0 +1,188 @@
+"""Verbs of several CPUs: those of a domU, and those of the hypervisor that its domUs are put on."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.cell import Cell
+from harness.domain import Domain
+from harness.steps.answering import DomainParams
+from harness.steps.clock import until
+from harness.verbs import Seconds, StepFailed, StepParams, verb
+from sim.platform import DOM0
+
+Positive = Annotated[int, Field(gt=0)]
+# Of the time that its CPU had, a pinned loop must have got this share of what each got in equal parts.
+FAIR = 0.5
+# A CPU that nobody was put on may have run a domU for this share of the time that the others have.
+STRAY = 0.1
+TICKS = 100
+_STALL = r"rcu.*(stall|starved)|soft lockup|hard LOCKUP|hung task|Clocksource .* skewed"
+
+
+class OnlineParams(DomainParams):
+    """Parameters of `cpus-online`."""
+
+    count: Positive
+
+
+class WorkParams(OnlineParams):
+    """Parameters of `cpus-work`: how long each CPU is kept busy, in seconds of the domU's time."""
+
+    seconds: Positive = 10
+    within: Seconds = 240.0
+
+
+class HotplugParams(OnlineParams):
+    """Parameters of `vcpu-set`."""
+
+    within: Seconds = 60.0
+
+
+class PlacedParams(StepParams):
+    """Parameters of `domus-run-on`: for each domU, the CPU of dom0's that its vCPUs are put on."""
+
+    cpus: dict[str, Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    seconds: Positive = 4
+    host: str = DOM0
+    within: Seconds = 120.0
+
+
+@verb("cpus-online")
+async def cpus_online(cell: Cell, params: OnlineParams) -> str:
+    """Count the CPUs that a domain's kernel has online."""
+    found = await cell.must(params.domain, "cat /sys/devices/system/cpu/online; nproc", params.within)
+    online, count = found.splitlines()
+    if int(count) != params.count:
+        raise StepFailed(f"{params.domain} has the CPUs {online} online, not {params.count}")
+    return online
+
+
+@verb("cpus-work")
+async def cpus_work(cell: Cell, params: WorkParams) -> str:
+    """Keep each CPU busy with a loop that is bound to it: each loop runs, timers tick and IPIs arrive on each."""
+    name, count = params.domain, params.count
+    # Each loop notes the CPU it runs on and its own CPU time at the end; a `read` on the other CPUs' pipe ends it.
+    script = f"""
+        for cpu in $(seq 0 {count - 1}); do
+            taskset -c $cpu sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 &
+            eval loop$cpu=$!
+        done
+        cat /proc/interrupts; echo =====; cat /proc/uptime
+        sleep {params.seconds}
+        cat /proc/uptime
+        for cpu in $(seq 0 {count - 1}); do
+            eval loop=\\$loop$cpu
+            echo loop $cpu $(sed 's/.*) //' /proc/$loop/stat | cut -d' ' -f12,13,37)
+            kill $loop
+        done
+        echo =====; cat /proc/interrupts
+    """
+    output = await cell.must(name, script, params.within)
+    before, middle, after = output.split("=====\n")
+    clock = [float(line.split()[0]) for line in middle.splitlines() if not line.startswith("loop")]
+    elapsed = clock[1] - clock[0]
+    shares = []
+    for line in middle.splitlines():
+        if line.startswith("loop"):
+            cpu, user, system, ran_on = (int(word) for word in line.split()[1:])
+            if ran_on != cpu:
+                raise StepFailed(f"{name}: the loop of CPU {cpu} runs on CPU {ran_on}")
+            shares.append((user + system) / TICKS / elapsed)
+    if len(shares) != count or min(shares) < FAIR:
+        told = ", ".join(f"{share:.2f}" for share in shares)
+        raise StepFailed(f"{name}: in {elapsed:.1f} s its CPUs were given {told} of a CPU by its own kernel's account")
+    ticks = _advance(before, after, "LOC", count)
+    ipis = _advance(before, after, "IPI", count) if count > 1 else []
+    if ticks is None or min(ticks) < elapsed:
+        raise StepFailed(f"{name}: timer ticks in {elapsed:.1f} s, by CPU: {ticks}")
+    if count > 1 and (not ipis or min(ipis) < 1):
+        raise StepFailed(f"{name}: IPIs in {elapsed:.1f} s, by CPU: {ipis}")
+    return f"{elapsed:.1f} s: load {min(shares):.2f} of a CPU at least, ticks {ticks}, IPIs {ipis or 'none'}"
+
+
+@verb("no-stall", shorthand="domain")
+async def no_stall(cell: Cell, params: DomainParams) -> str:
+    """Look through a domain's kernel log: no CPU has stalled, no task hung, no clock gone astray."""
+    log = await cell.must(params.domain, "dmesg", params.within)
+    found = [line for line in log.splitlines() if re.search(_STALL, line)]
+    if found:
+        raise StepFailed(f"{params.domain}: {found[0].strip()}")
+    return f"{len(log.splitlines())} lines, none of a stall"
+
+
+@verb("vcpu-set")
+async def vcpu_set(cell: Cell, params: HotplugParams) -> str:
+    """Plug vCPUs into a running domU, or take some out, through the toolstack; the domU must have so many online."""
+    name = params.domain
+    domain = cell.domain(name)
+    what = f"{name} gets {params.count} vCPUs"
+    await cell.wait(what, cell.toolstack.set_vcpus(domain, params.count), params.within, domain=name)
+    present = "cat /sys/devices/system/cpu/present"
+    wait = until(f"[ $(nproc) = {params.count} ]", f"echo $(nproc) online, present: $({present}); dmesg | tail -n 3")
+    return await cell.must(name, f"{wait} cat /sys/devices/system/cpu/online", params.within)
+
+
+@verb("domus-run-on")
+async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
+    """Bind busy domUs to CPUs of dom0's: by dom0's own counters, those CPUs run guests, and no others do."""
+    host = cell.host(params.host).name
+    for name, cpu in params.cpus.items():
+        threads = " ".join(str(thread) for thread in await cell.domain(name).vcpu_threads())
+        script = f"for thread in {threads}; do taskset -p -c {cpu} $thread || exit 1; done"
+        await cell.must(host, script, params.within)
+    loops = [await _start_loop(cell, cell.domain(name), params.within) for name in params.cpus]
+    # The 9th number of a line `cpuN` is the time spent in guests (proc(5)).
+    look = "sed -n 's/^cpu[0-9]/&/p' /proc/stat | cut -d' ' -f1,10"
+    output = await cell.must(host, f"{look}; sleep {params.seconds}; {look}", params.within)
+    for name, loop in zip(params.cpus, loops, strict=True):
+        await cell.must(name, f"kill {loop}", params.within)
+    guest = _guest_times(output)
+    wanted = set(params.cpus.values())
+    most = max(guest.values())
+    told = ", ".join(f"CPU {cpu}: {ticks / TICKS:.2f} s" for cpu, ticks in sorted(guest.items()))
+    idle = [cpu for cpu in wanted if guest.get(cpu, 0) < FAIR * most]
+    stray = [cpu for cpu, ticks in guest.items() if cpu not in wanted and ticks > STRAY * most]
+    if not most or idle or stray:
+        raise StepFailed(f"{host} was to run guests on the CPUs {sorted(wanted)}; in {params.seconds} s, {told}")
+    return told
+
+
+async def _start_loop(cell: Cell, domain: Domain, seconds: float) -> str:
+    loop = "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
+    return await cell.must(domain.name, loop, seconds)
+
+
+def _guest_times(output: str) -> dict[int, int]:
+    """Return the ticks each CPU spent in guests, from two looks at /proc/stat in a row."""
+    first: dict[int, int] = {}
+    spent: dict[int, int] = {}
+    for line in output.splitlines():
+        cpu, ticks = line.split()
+        number = int(cpu.removeprefix("cpu"))
+        if number in first:
+            spent[number] = int(ticks) - first[number]
+        else:
+            first[number] = int(ticks)
+    return spent
+
+
+def interrupts(text: str, name: str) -> list[list[int]]:
+    """Return the counts by CPU of each line of /proc/interrupts whose label or description is `name`."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if words and (words[0] == f"{name}:" or words[-1] == name):
+            found.append([int(word) for word in words[1:] if word.isdigit()])
+    return found
+
+
+def _advance(before: str, after: str, name: str, count: int) -> list[int] | None:
+    """Return by how much an interrupt's counters have risen on each of the first `count` CPUs."""
+    old, new = interrupts(before, name), interrupts(after, name)
+    if not old or len(old) != len(new):
+        return None
+    return [sum(line[cpu] for line in new) - sum(line[cpu] for line in old) for cpu in range(count)]

@@ -1,0 +1,164 @@
+"""Verbs of the management tools that only look, or only turn a knob: info, top, dmesg, sched, dump-core."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Annotated
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from pydantic import Field
+
+from harness.cell import Cell
+from harness.steps.answering import DomainParams
+from harness.steps.clock import cpu_times
+from harness.verbs import Seconds, StepFailed, StepParams, verb
+from sim.platform import DOM0
+
+# A domU with the least weight (nice 19: 15) beside one with the usual (nice 0: 1024) gets hardly anything
+# (kernel/sched/core.c, sched_prio_to_weight); a fourth is told from a half by any measure.
+LEAST_WEIGHT = 19
+SMALL_SHARE = 0.25
+EVEN_SHARE = 0.35
+BUSY, IDLE = 0.5, 0.2
+TICKS = 100
+CORE = "/run/core"
+# ELF and program headers are within so many bytes of a core's beginning.
+HEAD = 4096
+# A kernel's linear mapping (0xc...) without its first digit is the physical address.
+PHYSICAL = 0x0FFF_FFFF_FFFF_FFFF
+
+
+class HostParams(StepParams):
+    """Parameters of verbs about the hypervisor itself."""
+
+    host: str = DOM0
+
+
+class TopParams(StepParams):
+    """Parameters of `top`: a domU that is made busy, one that is left alone, and for how many seconds."""
+
+    busy: str
+    idle: str
+    seconds: Annotated[int, Field(gt=0)] = 4
+    within: Seconds = 90.0
+
+
+class SchedParams(StepParams):
+    """Parameters of `sched`: the domU that is given less, and the one that is not."""
+
+    less: str
+    more: str
+    seconds: Annotated[int, Field(gt=0)] = 4
+    within: Seconds = 120.0
+
+
+class DumpParams(DomainParams):
+    """Parameters of `dump-core`."""
+
+    within: Seconds = 180.0
+
+
+@verb("info")
+async def info(cell: Cell, params: HostParams) -> str:
+    """Let the toolstack describe the hypervisor."""
+    work = cell.toolstack.info(cell, cell.host(params.host))
+    return await cell.wait("the toolstack describes the hypervisor", work, params.within, domain=params.host)
+
+
+@verb("dmesg")
+async def dmesg(cell: Cell, params: HostParams) -> str:
+    """Read the hypervisor's log from dom0: it begins with its version, and holds what was just written to it."""
+    host = cell.host(params.host)
+    mark = f"testbed-{cell.spec.seed:08x}"
+    log = await cell.must(params.host, f"echo {mark} >/dev/kmsg; dmesg", params.within)
+    release = (await cell.must(params.host, "uname -r", params.within)).strip()
+    if f"Linux version {release}" not in log or mark not in log:
+        raise StepFailed(f"{host.name}'s log does not begin with its version, or does not end with what was written")
+    return f"{len(log.splitlines())} lines"
+
+
+@verb("top")
+async def top(cell: Cell, params: TopParams) -> str:
+    """Make one domU busy and leave another alone: the CPU time that dom0 counts for each must show it."""
+    busy, idle = await _measure(cell, (params.busy,), (params.busy, params.idle), params.seconds, params.within)
+    if busy < BUSY or idle > IDLE:
+        raise StepFailed(f"{params.busy} is busy with {busy:.2f} of a CPU, {params.idle} idle with {idle:.2f}")
+    return f"{params.busy} {busy:.2f} of a CPU, {params.idle} {idle:.2f}"
+
+
+@verb("sched")
+async def sched(cell: Cell, params: SchedParams) -> str:
+    """Give one of two busy domUs on one CPU the least weight, then the usual one: its share follows."""
+    pair, less = (params.less, params.more), cell.domain(params.less)
+    for name in pair:
+        threads = await cell.domain(name).vcpu_threads()
+        script = f"for thread in {' '.join(map(str, threads))}; do taskset -p -c 0 $thread || exit 1; done"
+        await cell.must(cell.domain(name).host.name, script, params.within)
+    shares = []
+    for weight in (LEAST_WEIGHT, 0):
+        what = f"{params.less} is given the weight {weight}"
+        await cell.control(params.less, what, cell.toolstack.set_weight(cell, less, weight), params.within)
+        mine, other = await _measure(cell, pair, pair, params.seconds, params.within)
+        shares.append(mine / max(mine + other, 1 / TICKS))
+    told = f"{params.less}'s share is {shares[0]:.2f} with the least weight, {shares[1]:.2f} with the usual one"
+    if shares[0] > SMALL_SHARE or shares[1] < EVEN_SHARE:
+        raise StepFailed(told)
+    return told
+
+
+async def _measure(
+    cell: Cell, busy: tuple[str, ...], looked_at: tuple[str, ...], seconds: int, within: float
+) -> list[float]:
+    """Run an endless loop in some domUs, and return what share of a CPU each of others then gets."""
+    loops = {
+        name: await cell.must(name, "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!", within)
+        for name in busy
+    }
+    domains = [cell.domain(name) for name in looked_at]
+    before = [sum(await cpu_times(cell, domain, within)) for domain in domains]
+    await cell.run(domains[0].host.name, f"sleep {seconds}", within)
+    after = [sum(await cpu_times(cell, domain, within)) for domain in domains]
+    for name, loop in loops.items():
+        await cell.must(name, f"kill {loop}", within)
+    return [(late - early) / TICKS / seconds for early, late in zip(before, after, strict=True)]
+
+
+@verb("dump-core", shorthand="domain")
+async def dump_core(cell: Cell, params: DumpParams) -> str:
+    """Dump a running domU's memory: a PowerPC core that has the kernel's version where it belongs; the domU goes on."""
+    name = params.domain
+    domain = cell.domain(name)
+    host = domain.host.name
+    look = "sed -n 's/ . linux_banner$//p' /proc/kallsyms; cat /proc/version"
+    address, banner = (await cell.must(name, look, params.within)).splitlines()
+    work = cell.toolstack.dump_core(domain, CORE)
+    await cell.control(name, f"{name}'s memory is dumped", work, params.within)
+    head = base64.b64decode(await cell.must(host, f"head -c {HEAD} {CORE} | base64", params.within))
+    offset = core_offset(head, int(address, 16) & PHYSICAL)
+    cut = f"dd if={CORE} bs=1 skip={offset} count={len(banner)} 2>/dev/null; echo; stat -c %s {CORE}; rm {CORE}"
+    found, size = (await cell.must(host, cut, params.within)).splitlines()
+    if found != banner:
+        raise StepFailed(f"at {address} the core of {name} has '{found}', not '{banner}'")
+    await cell.wait(f"{name} answers", domain.command.challenge(), params.within, domain=name)
+    return f"{int(size) >> 20} MiB, {banner[:30]}..."
+
+
+def core_offset(head: bytes, address: int) -> int:
+    """Return where in a core file the byte of a physical address is, by the file's `head`.
+
+    Raises StepFailed when that is no core of a 64-bit big-endian PowerPC, or has no such memory.
+    """
+    try:
+        core = ELFFile(io.BytesIO(head))
+        kind = (core["e_type"], core["e_machine"], core.elfclass, core.little_endian)
+        parts = [segment.header for segment in core.iter_segments(type="PT_LOAD")]
+    except ELFError as error:
+        raise StepFailed(f"the dump is no ELF file: {error}") from error
+    if kind != ("ET_CORE", "EM_PPC64", 64, False):
+        raise StepFailed(f"the dump is no core of a 64-bit big-endian PowerPC, but {kind}")
+    for part in parts:
+        if part.p_paddr <= address < part.p_paddr + part.p_filesz:
+            return int(part.p_offset + address - part.p_paddr)
+    raise StepFailed(f"the dump has no memory at {address:#x}")
