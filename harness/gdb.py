@@ -28,7 +28,15 @@ SETTINGS = (
     "set auto-load off",
     "set debuginfod enabled off",
     f"set remotetimeout {GDB_PATIENCE}",
+    # A breakpoint is made when it is asked for, not when the domain goes on: see `as_kernel`.
+    "set breakpoint always-inserted on",
+    # What is stepped is one CPU; another one would run far meanwhile.
+    "set scheduler-locking step",
 )
+# Bits of the machine state register (Power ISA, Book III): problem state; translation of instructions, of data.
+MSR_PR, MSR_IR, MSR_DR = 1 << 14, 1 << 5, 1 << 4
+# Where a 64-bit PowerPC Linux maps physical address 0, where it lies (CONFIG_PAGE_OFFSET).
+KERNEL_START = 0xC << 60
 
 
 class GdbRefused(TestbedError):
@@ -163,6 +171,27 @@ class Gdb:
         numbers = " ".join(str(self._names.index(name)) for name in wanted)
         answer = await self.command(f"-data-list-register-values x {numbers}")
         return {self._names[int(each["number"])]: int(each["value"], 0) for each in answer["register-values"]}
+
+    @contextlib.asynccontextmanager
+    async def as_kernel(self) -> AsyncIterator[None]:
+        """Reach the kernel's memory in the block, wherever the domain stopped.
+
+        QEMU translates addresses in the mode of the moment, and a program may not see its kernel. Where QEMU does
+        so (not under KVM, there it does not look at the mode), the block has the kernel's mode.
+        """
+        try:
+            await self.read(KERNEL_START, 4)
+            msr = 0
+        except GdbRefused:
+            msr = (await self.registers())["msr"]
+            if not msr & MSR_PR:
+                raise
+        if not msr:
+            yield
+            return
+        await self.evaluate(f"$msr = {msr & ~MSR_PR | MSR_IR | MSR_DR:#x}")
+        yield
+        await self.evaluate(f"$msr = {msr:#x}")
 
     async def read(self, address: int, length: int) -> bytes:
         """Read memory. Raises GdbRefused when not all of it can be read."""

@@ -12,17 +12,15 @@ from typing import Annotated
 from pydantic import Field
 
 from harness.cell import Cell
-from harness.gdb import Gdb, Stop, at_stub
+from harness.gdb import KERNEL_START, MSR_IR, MSR_PR, Gdb, Stop, at_stub
 from harness.powerpc import next_pc
 from harness.steps.answering import DomainParams
 from harness.verbs import Seconds, StepFailed, verb
 from sim.qmp import Qmp
 from sim.stub import registers as registers_by_qemu
 
-# Bits of the machine state register, as masks (Power ISA, Book III): 64-bit mode; problem state; translation.
-MSR_SF, MSR_PR, MSR_IR = 1 << 63, 1 << 14, 1 << 5
-# Where a 64-bit PowerPC Linux maps physical address 0, where it runs (CONFIG_PAGE_OFFSET).
-KERNEL_START = 0xC << 60
+# A bit of the machine state register (Power ISA, Book III): 64-bit mode.
+MSR_SF = 1 << 63
 # What the structure of a Linux UTS namespace takes at most, its six names of 65 bytes first.
 UTS_SIZE = 400
 BANNER_SIZE = 512
@@ -88,14 +86,16 @@ async def debugger_memory(cell: Cell, params: DebuggerParams) -> str:
     before, written, given = "", f"w{secrets.token_hex(5)}", f"r{secrets.token_hex(5)}"
 
     async def touch(gdb: Gdb, _: Stop) -> str:
-        found = await _banner(gdb)
+        async with gdb.as_kernel():
+            found = await _banner(gdb)
+            names = await gdb.evaluate("&init_uts_ns")
+            at = (await gdb.read(names, UTS_SIZE)).find(given.encode() + b"\0")
+            if at >= 0:
+                await gdb.write(names + at, written.encode())
         if found != banner:
             raise StepFailed(f"gdb reads {found[:80]!r} at linux_banner, {params.domain} says {banner[:80]!r}")
-        names = await gdb.evaluate("&init_uts_ns")
-        at = (await gdb.read(names, UTS_SIZE)).find(given.encode() + b"\0")
         if at < 0:
             raise StepFailed(f"gdb does not find {params.domain}'s host name {given} at init_uts_ns")
-        await gdb.write(names + at, written.encode())
         return f"{len(found)} bytes of {found.split()[2]} and a host name"
 
     async def name(command: str) -> str:
@@ -204,7 +204,8 @@ async def _attached(cell: Cell, name: str) -> AsyncIterator[tuple[Gdb, Stop]]:
         # Before it attaches, gdb reads from the file with the symbols.
         built = await _banner(gdb)
         stop = await gdb.attach()
-        running = await _banner(gdb)
+        async with gdb.as_kernel():
+            running = await _banner(gdb)
         if running != built:
             raise StepFailed(f"gdb has the symbols of `{built}`, {name} runs `{running}`")
         yield gdb, stop
@@ -223,7 +224,8 @@ def _into(
     """Return what lets the command run into the breakpoint, does `work` there, and lets the command end."""
 
     async def run(gdb: Gdb, _: Stop) -> str:
-        number, address = await gdb.insert(params.at)
+        async with gdb.as_kernel():
+            number, address = await gdb.insert(params.at)
         await gdb.command("-exec-continue")
         command = asyncio.create_task(cell.shell(params.domain).run(params.command))
         stopped = asyncio.create_task(gdb.stopped())
@@ -237,8 +239,9 @@ def _into(
                 raise StepFailed(
                     f"{params.domain} stopped at {stop.address:#x} ({stop.reason}), not at {params.at}, {address:#x}"
                 )
-            remark = await work(gdb)
+            # Under KVM it is a word in memory, in the place of the instruction that is looked at.
             await gdb.delete(number)
+            remark = await work(gdb)
             await gdb.detach()
             answer = await command
         finally:

@@ -104,6 +104,27 @@ steps:
     assert "-fixed (" in result.message
 
 
+@pytest.mark.parametrize("domain", ["dom0", "u1"])
+def test_a_domain_that_is_stopped_in_a_program(
+    domain: str, spec_for: Make, result_of: Callable[[RunSpec], Result], tmp_path: Path
+) -> None:
+    domu = "  - create: u1\n  - boots: u1\n" if domain == "u1" else ""
+    busy = "while :; do :; done >/dev/null 2>&1 &"
+    steps = f"""\
+  - run: {{domain: {domain}, command: '{busy}'}}
+steps:
+  - debugger-registers: {domain}
+  - debugger-memory: {domain}
+  - debugger-breaks: {domain}
+  - debugger-steps: {{domain: {domain}, count: 4}}
+"""
+    spec = spec_for(DOM0.replace("[boot-dom0]\nsteps:\n", "\n  - boot-dom0\n") + domu + steps)
+    result = result_of(spec)
+    assert result.raw == "pass", result.message
+    if domain == "dom0":
+        assert "$msr = " in (tmp_path / "cell" / "gdb" / "dom0.mi").read_text()  # it was stopped in the program
+
+
 def test_a_scenario_that_does_not_ask_for_a_debugger(spec_for: Make, tmp_path: Path) -> None:
     directory = tmp_path / "plain"
     directory.mkdir()
