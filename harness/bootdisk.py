@@ -51,7 +51,7 @@ def boot_from_disk(spec: MachineSpec, loader: Path, folder: Path) -> tuple[Machi
         write_disk(image, loader.read_bytes(), tree)
         number = os.open(image, os.O_RDWR)
     disk = f"driver=raw,node-name=boot,file.driver=file,file.filename=/proc/self/fd/{number},file.locking=off"
-    args = ("-blockdev", disk, "-device", "virtio-blk-pci,drive=boot,bootindex=0")
+    args = ("-blockdev", disk, "-device", f"{spec.platform.disk},drive=boot")
     return replace(spec, kernel=None, initrd=None, args=(*spec.args, *args), fds=(*spec.fds, number)), number
 
 

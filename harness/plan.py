@@ -79,7 +79,7 @@ class PlannedCell:
             )
         if self.scenario.machine.boot == "disk" and self.loader is None:
             return (
-                f"{self.platform.name} with {self.firmware} starts no boot loader from a disk here, "
+                f"{self.platform.name} with {self.firmware} starts no boot loader from a disk, "
                 "the scenario is about one"
             )
         return None

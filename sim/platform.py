@@ -42,7 +42,7 @@ class DeviceTree(Model):
 class Firmware(Model):
     """What choosing one firmware adds: options of the machine type, arguments of QEMU.
 
-    `boot_loader` is an image: what it starts from the PReP partition of a disk (None: it starts no disk here).
+    `boot_loader` is an image: what it starts from a disk's PReP partition (None: it starts nothing from a disk).
     """
 
     machine: str = ""
@@ -53,7 +53,8 @@ class Firmware(Model):
 class Platform(Named):
     """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB.
 
-    `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another.
+    `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
+    device (with its options) of a disk to boot from.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Platform(Named):
     kernel_args: str = ""
     consoles: Consoles
     nic: str
+    disk: str
     device_tree: DeviceTree
     firmware: dict[str, Firmware] = Field(min_length=1)
 
