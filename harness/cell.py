@@ -140,8 +140,7 @@ class Cell:
         machine = Machine(spec, self._directory)
         self._hosts[name] = Host(name, machine, self._slots)
         await self._stack.enter_async_context(machine)
-        if len(self._hosts) == 1:
-            self._stack.push_async_callback(self._close_domains)
+        self._stack.push_async_callback(self._close_domains, self._hosts[name])
         return machine
 
     def incarnation(self, name: str) -> str:
@@ -219,8 +218,8 @@ class Cell:
         """Wait for what the toolstack does with a domU, which may end of it. Raises as `Machine.wait`."""
         return await self.domain(name).host.machine.wait(what, work, self.budget(seconds))
 
-    async def _close_domains(self) -> None:
-        for domain in self.domains.values():
+    async def _close_domains(self, host: Host) -> None:
+        for domain in [domain for domain in self.domains.values() if domain.host is host]:
             try:
                 await domain.release()
             except (TimeoutError, QmpFailed) as error:

@@ -24,7 +24,11 @@ def until(condition: str, otherwise: str, seconds: int = 10) -> str:
 
     It ends by itself: a loop without end would keep the command channel from all who come later.
     """
+    now = "$(cut -d. -f1 /proc/uptime)"
     return (
-        f"for _ in $(seq {seconds * 10}); do {condition} && break; usleep 100000; done\n"
-        f"{condition} || {{ {otherwise}; exit 1; }}\n"
+        f"end=$(({now} + {seconds}))\n"
+        f"until {condition}; do\n"
+        f"    [ {now} -gt $end ] && {{ {otherwise}; exit 1; }}\n"
+        f"    usleep 100000\n"
+        f"done\n"
     )

@@ -172,7 +172,7 @@ async def _end(cell: Cell, params: DomainParams, what: str, act: Callable[[Domai
 class RebootParams(DomainParams):
     """Parameters of `reboot`."""
 
-    within: Seconds = 120.0
+    within: Seconds = 60.0
 
 
 @verb("reboot", shorthand="domain")

@@ -82,7 +82,9 @@ async def dmesg(cell: Cell, params: HostParams) -> str:
 @verb("top")
 async def top(cell: Cell, params: TopParams) -> str:
     """Make one domU busy and leave another alone: the CPU time that dom0 counts for each must show it."""
-    busy, idle = await _measure(cell, (params.busy,), (params.busy, params.idle), params.seconds, params.within)
+    loops = await _start_loops(cell, (params.busy,), params.within)
+    busy, idle = await _measure(cell, (params.busy, params.idle), params.seconds, params.within)
+    await _end_loops(cell, loops, params.within)
     if busy < BUSY or idle > IDLE:
         raise StepFailed(f"{params.busy} is busy with {busy:.2f} of a CPU, {params.idle} idle with {idle:.2f}")
     return f"{params.busy} {busy:.2f} of a CPU, {params.idle} {idle:.2f}"
@@ -96,32 +98,38 @@ async def sched(cell: Cell, params: SchedParams) -> str:
         threads = await cell.domain(name).vcpu_threads()
         script = f"for thread in {' '.join(map(str, threads))}; do taskset -p -c 0 $thread || exit 1; done"
         await cell.must(cell.domain(name).host.name, script, params.within)
+    loops = await _start_loops(cell, pair, params.within)
     shares = []
     for weight in (LEAST_WEIGHT, 0):
         what = f"{params.less} is given the weight {weight}"
         await cell.control(params.less, what, cell.toolstack.set_weight(cell, less, weight), params.within)
-        mine, other = await _measure(cell, pair, pair, params.seconds, params.within)
+        mine, other = await _measure(cell, pair, params.seconds, params.within)
         shares.append(mine / max(mine + other, 1 / TICKS))
+    # Only now: a domU with the least weight hardly gets to end anything.
+    await _end_loops(cell, loops, params.within)
     told = f"{params.less}'s share is {shares[0]:.2f} with the least weight, {shares[1]:.2f} with the usual one"
     if shares[0] > SMALL_SHARE or shares[1] < EVEN_SHARE:
         raise StepFailed(told)
     return told
 
 
-async def _measure(
-    cell: Cell, busy: tuple[str, ...], looked_at: tuple[str, ...], seconds: int, within: float
-) -> list[float]:
-    """Run an endless loop in some domUs, and return what share of a CPU each of others then gets."""
-    loops = {
-        name: await cell.must(name, "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!", within)
-        for name in busy
-    }
-    domains = [cell.domain(name) for name in looked_at]
+async def _start_loops(cell: Cell, names: tuple[str, ...], seconds: float) -> dict[str, str]:
+    """Let some domUs be busy without end; returns the process of each."""
+    loop = "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
+    return {name: await cell.must(name, loop, seconds) for name in names}
+
+
+async def _end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
+    for name, loop in loops.items():
+        await cell.must(name, f"kill {loop}", seconds)
+
+
+async def _measure(cell: Cell, names: tuple[str, ...], seconds: int, within: float) -> list[float]:
+    """Return what share of a CPU each of some domUs gets, by dom0's account, in so many seconds of dom0's."""
+    domains = [cell.domain(name) for name in names]
     before = [sum(await cpu_times(cell, domain, within)) for domain in domains]
     await cell.run(domains[0].host.name, f"sleep {seconds}", within)
     after = [sum(await cpu_times(cell, domain, within)) for domain in domains]
-    for name, loop in loops.items():
-        await cell.must(name, f"kill {loop}", within)
     return [(late - early) / TICKS / seconds for early, late in zip(before, after, strict=True)]
 
 
