@@ -140,7 +140,7 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     output = await cell.must(host, f"{look}; sleep {params.seconds}; {look}", params.within)
     for name, loop in zip(params.cpus, loops, strict=True):
         await cell.must(name, f"kill {loop}", params.within)
-    guest = _guest_times(output)
+    guest = guest_times(output)
     wanted = set(params.cpus.values())
     most = max(guest.values())
     told = ", ".join(f"CPU {cpu}: {ticks / TICKS:.2f} s" for cpu, ticks in sorted(guest.items()))
@@ -156,7 +156,7 @@ async def _start_loop(cell: Cell, domain: Domain, seconds: float) -> str:
     return await cell.must(domain.name, loop, seconds)
 
 
-def _guest_times(output: str) -> dict[int, int]:
+def guest_times(output: str) -> dict[int, int]:
     """Return the ticks each CPU spent in guests, from two looks at /proc/stat in a row."""
     first: dict[int, int] = {}
     spent: dict[int, int] = {}

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from harness.runspec import RunSpec
-from harness.scenario import find_scenario
 from harness.worker import run_cell
 from results.model import Result
 
@@ -108,12 +107,3 @@ def test_guests_that_are_on_another_cpu_than_told(
     result = run_cell(spec, directory)
     assert (result.raw, result.status) == ("fail", "close")
     assert "taskset" in result.message
-
-
-def test_every_row_of_the_page_has_a_scenario() -> None:
-    from harness.scenario import load_heads
-    from results.features import load_features
-
-    covered = {scenario.feature for scenario in load_heads().values()}
-    assert not [name for name in load_features().names() if name not in covered]
-    assert find_scenario("live-migration").is_file()

@@ -10,6 +10,7 @@ from base.errors import UsageError
 from harness.plan import Choice, plan
 from harness.scenario import MachineWish, Scenario, load_heads
 from harness.specs import host_factor
+from results.features import load_features
 
 
 def _ids(choice: Choice, **limits: tuple[str, ...]) -> list[str]:
@@ -77,3 +78,15 @@ def test_a_boot_from_a_disk_needs_the_loader_and_a_firmware_that_starts_it() -> 
     assert not [name for name in vof.images if name.startswith("grub")]
     (direct,) = plan([scenario.model_copy(update={"machine": MachineWish()})], Choice("g5", None, "fixed"))
     assert (direct.not_applicable, direct.loader) == (None, None)
+
+
+def test_every_row_of_the_page_has_a_scenario() -> None:
+    covered = {scenario.feature for scenario in load_heads().values()}
+    assert not [name for name in load_features().names() if name not in covered]
+
+
+def test_a_scenario_about_more_cpus_than_a_board_has_is_not_applicable() -> None:
+    cells = plan([load_heads()["smp-hypervisor"]], Choice(kernel="fixed"))
+    reasons = {cell.platform.name: cell.not_applicable for cell in cells}
+    assert reasons["g5"] == "g5 has at most 1 CPU, the scenario is about 2"
+    assert reasons["pseries-970"] is None

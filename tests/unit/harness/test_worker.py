@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.runspec import RunSpec, read_spec
-from harness.worker import run_cell
+from harness.worker import leave_out, run_cell
 from results.journal import load_result, read_journal
 from results.model import Result
 
@@ -111,3 +111,28 @@ def test_a_person_s_dialogue(make_fake_cell: Make, tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     result = _run(make_fake_cell(BOOT + steps, "echo-console"), tmp_path / "second")
     assert result.raw == "timeout"
+
+
+def test_a_checklist_goes_on_after_a_step_that_failed(make_fake_cell: Make, tmp_path: Path) -> None:
+    steps = "  - run: {domain: dom0, command: 'false'}\n  - answers: dom0\n"
+    result = _run(make_fake_cell("checklist: true\n" + BOOT + steps), tmp_path)
+    assert [str(step.verdict) for step in result.steps] == ["pass", "fail", "pass"]
+    assert (result.raw, result.status) == ("fail", "close")
+    (tmp_path / "second").mkdir()
+    result = _run(make_fake_cell(BOOT + steps), tmp_path / "second")
+    assert [str(step.verdict) for step in result.steps] == ["pass", "fail"]
+
+
+def test_a_checklist_ends_when_dom0_is_gone(make_fake_cell: Make, tmp_path: Path) -> None:
+    steps = "  - run: {domain: dom0, command: sleep 9}\n  - answers: dom0\n"
+    result = _run(make_fake_cell("checklist: true\n" + BOOT + steps, "abort"), tmp_path)
+    assert [str(step.verdict) for step in result.steps] == ["pass", "fail"]
+    assert result.status == "no"
+
+
+def test_a_cell_that_makes_no_sense_is_not_applicable(make_fake_cell: Make, tmp_path: Path) -> None:
+    directory = tmp_path / "cell"
+    directory.mkdir()
+    leave_out("test", make_fake_cell(BOOT + "  - answers: dom0\n").cell, "one CPU only", directory)
+    result = load_result(directory)
+    assert (result.verdict, result.status, result.message) == ("skip", "n/a", "one CPU only")
