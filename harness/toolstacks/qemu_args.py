@@ -94,7 +94,7 @@ def launch_script(args: list[str], config: DomainConfig, slot: Slot) -> str:
     taps = "".join(make_tap(tap_name(slot, number)) for number in range(len(config.nics)))
     return (
         # What must succeed before the domU is started; its own end is told, whatever it was.
-        f"set -e\n{taps}set +e\n"
+        f"set -e\nvirtio-ports {' '.join(slot.ports)}\n{taps}set +e\n"
         f"{{ {shlex.join(args)} >{log} 2>&1; status=$?\n"
         f"  {{ echo ended $status; tail -n {FATE_LINES} {log}; echo ended.; }} >{fate}\n"
         f"}} </dev/null >/dev/null 2>&1 &"
