@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from harness.host import Host
 
 
-class NotOffered(TestbedError):
-    """The toolstack has no such command."""
-
-
 @dataclass(frozen=True)
 class DomainRow:
     """A line of the list of domains: memory in MiB, `cpu_time` in seconds."""
@@ -42,8 +38,7 @@ class Migrated:
 class Toolstack(Protocol):
     """What every toolstack can do, in `xl`'s words. Waits are bounded by the step that calls.
 
-    All raise StepFailed or QmpFailed when the hypervisor refuses, DomainEnded when the domU goes unasked, and
-    NotOffered for what the toolstack does not have.
+    All raise StepFailed or QmpFailed when the hypervisor refuses, and DomainEnded when the domU goes unasked.
     """
 
     async def ready(self, cell: Cell) -> str:
