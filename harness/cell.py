@@ -28,6 +28,7 @@ from sim.errors import QmpFailed
 from sim.machine import Machine, MachineSpec
 from sim.platform import DOM0
 from sim.qemu import QemuBinary
+from sim.qmp import Qmp
 from sim.shell import Answer, Shell
 
 T = TypeVar("T")
@@ -170,6 +171,15 @@ class Cell:
     def shell(self, name: str) -> Shell:
         """Return the command channel of dom0 or of a domU. Raises StepFailed."""
         return self.host(name).machine.command if self.is_host(name) else self.domain(name).command
+
+    def qmp(self, name: str) -> Qmp:
+        """Return the QMP session of dom0's machine or of a domU. Raises StepFailed."""
+        return self.host(name).machine.qmp if self.is_host(name) else self.domain(name).qmp
+
+    async def vcpu_threads(self, name: str, seconds: float) -> list[int]:
+        """Return dom0's thread ids of a domU's vCPUs, by vCPU. Raises as `wait`."""
+        work = self.domain(name).vcpu_threads()
+        return await self.wait(f"{name}'s QEMU tells its vCPUs", work, seconds, domain=name)
 
     def console(self, name: str) -> Console:
         """Return console 0 of dom0 or of a domU. Raises StepFailed."""

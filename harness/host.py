@@ -10,6 +10,8 @@ from sim.machine import Machine
 # What each domU needs of dom0's virtio-serial ports, by what they carry.
 USES = ("console", "command", "qmp", "fate")
 DEBUGGER = "gdb"
+# The network of a dom0 that its domUs are on.
+BRIDGE = "br0"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from harness.gdb import KERNEL_START, MSR_IR, MSR_PR, Gdb, Stop, at_stub
 from harness.powerpc import next_pc
 from harness.steps.answering import DomainParams
 from harness.verbs import Seconds, StepFailed, verb
-from sim.qmp import Qmp
 from sim.stub import registers as registers_by_qemu
 
 # A bit of the machine state register (Power ISA, Book III): 64-bit mode.
@@ -56,7 +55,7 @@ class StepsParams(BreakParams):
 @verb("debugger-registers", shorthand="domain")
 async def debugger_registers(cell: Cell, params: DebuggerParams) -> str:
     """Attach gdb to a domain: it stops, its registers in gdb are those that QEMU has, and it goes on."""
-    qmp = _qmp(cell, params.domain)
+    qmp = cell.qmp(params.domain)
 
     async def look(gdb: Gdb, stop: Stop) -> str:
         state = str((await qmp.execute("query-status"))["status"])
@@ -164,10 +163,6 @@ def read_registers(text: str) -> dict[str, int]:
     if len(values) != len(names) + 32:
         raise StepFailed(f"QEMU does not tell all registers: {text}")
     return values
-
-
-def _qmp(cell: Cell, name: str) -> Qmp:
-    return cell.host(name).machine.qmp if cell.is_host(name) else cell.domain(name).qmp
 
 
 async def _debug(cell: Cell, params: DebuggerParams, work: Callable[[Gdb, Stop], Awaitable[str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,6 +16,9 @@ from sim.platform import DOM0
 FOLDER = "/run/disks"
 SHARED = "/dev/vda"
 PLUG_PATIENCE = 10
+# How a domU is told: the words of EROFS, EPERM; EIO, ENOSPC.
+READ_ONLY = "Read-only file system|Operation not permitted"
+IO_ERROR = "Input/output error|No space left on device"
 # Finds the block device of a domU by the disk's size, which is why disks of one domU must differ in it.
 _FIND = """
 disk=
@@ -137,8 +141,8 @@ async def refuses_writes(cell: Cell, params: DomainDiskParams) -> str:
     after = (await cell.run(host, f"md5sum <{path}", params.within)).output
     if "written" in answer.output or after != before:
         raise StepFailed(f"{params.domain} wrote to {params.disk}, which is read-only: {answer.output.strip()}")
-    if "no disk of" in answer.output:
-        raise StepFailed(answer.output.strip())
+    if not re.search(READ_ONLY, answer.output):
+        raise StepFailed(f"{params.domain} was not told that {params.disk} is read-only: {answer.output.strip()}")
     return answer.output.strip().splitlines()[-1]
 
 
@@ -149,7 +153,7 @@ async def fails_when_full(cell: Cell, params: DomainDiskParams) -> str:
     script = f"{find_disk(cell, params.disk)}\ndd if=/dev/zero of=$disk bs=1M count={size} conv=fsync && echo written"
     # Zeros count: a raw image has no holes where they are written.
     answer = await cell.run(params.domain, script, params.within)
-    if "written" in answer.output or "no disk of" in answer.output:
+    if "written" in answer.output or not re.search(IO_ERROR, answer.output):
         raise StepFailed(f"{params.domain} was not told that its disk failed: {answer.output.strip()}")
     await cell.wait(f"{params.domain} answers", cell.shell(params.domain).challenge(), 30, domain=params.domain)
     return answer.output.strip().splitlines()[-1]

@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.cell import Cell
 from harness.domain import Balloon, DiskUse, Domain, DomainConfig, Nic
 from harness.steps.answering import DomainParams
-from harness.steps.clock import cpu_times
+from harness.steps.load import cpu_times
 from harness.steps.networks import mac_of
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.console import Console
@@ -131,9 +131,9 @@ async def pause(cell: Cell, params: DomainParams) -> str:
     """Pause a domU: its vCPUs use no CPU time any more."""
     domain = cell.domain(params.domain)
     await cell.control(params.domain, f"{params.domain} is paused", cell.toolstack.pause(domain), params.within)
-    before = await cpu_times(cell, domain, params.within)
-    await cell.run(domain.host.name, f"sleep {LOOK}", params.within)
-    after = await cpu_times(cell, domain, params.within)
+    before = await cpu_times(cell, params.domain, params.within)
+    await cell.must(domain.host.name, f"sleep {LOOK}", params.within)
+    after = await cpu_times(cell, params.domain, params.within)
     if after != before:
         raise StepFailed(f"{params.domain} is paused, but its vCPUs went on: {before} ticks, then {after}")
     return f"no CPU time used in {LOOK} s"
@@ -195,8 +195,8 @@ async def reboot(cell: Cell, params: RebootParams) -> str:
 
 
 async def boot_id(cell: Cell, name: str, seconds: float) -> str:
-    """Return the random id that a domain's kernel drew when it booted. Raises as `Cell.run`."""
-    return (await cell.run(name, "cat /proc/sys/kernel/random/boot_id", seconds)).output.strip()
+    """Return the random id that a domain's kernel drew when it booted. Raises as `Cell.must`."""
+    return await cell.must(name, "cat /proc/sys/kernel/random/boot_id", seconds)
 
 
 class PanicParams(DomainParams):
@@ -213,8 +213,8 @@ async def panics(cell: Cell, params: PanicParams) -> str:
     domain = cell.domain(name)
     domain.console.excused = True
     domain.command.console.send(f"{params.command}\n")
-    alarm = asyncio.ensure_future(domain.console.alarm)
-    shown = await cell.wait(f"{name}'s console shows the panic", _result(alarm), params.within, domain=name)
+    what = f"{name}'s console shows the panic"
+    shown = await cell.wait(what, _result(domain.console.alarm), params.within, domain=name)
     if params.prints not in shown.excerpt:
         raise StepFailed(f"{name}'s console shows no '{params.prints}', but: {shown.excerpt}")
     cell.evidence(f"panic.{name}.txt", shown.excerpt)
@@ -238,10 +238,8 @@ async def crashes(cell: Cell, params: CrashParams) -> str:
     """Kill a domU's process in dom0; the toolstack must notice its end."""
     name = params.domain
     domain = cell.domain(name)
-    thread = (await domain.vcpu_threads())[0]
-    answer = await cell.run(domain.host.name, f"kill -{params.signal} {thread}", params.within)
-    if answer.status != 0:
-        raise StepFailed(f"{name}'s process cannot be ended: {answer.output.strip()}")
+    thread = (await cell.vcpu_threads(name, params.within))[0]
+    await cell.must(domain.host.name, f"kill -{params.signal} {thread}", params.within)
     ended = await cell.control(name, f"{name} ends", _result(domain.ended), params.within)
     await cell.control(name, f"{name} is cleared away", domain.release(), params.within)
     del cell.domains[name]

@@ -167,7 +167,7 @@ async def counts_exits(cell: Cell, params: ExitParams) -> str:
 
 async def exits(cell: Cell, domain: Domain, seconds: float) -> dict[str, int]:
     """Return what dom0's KVM has counted for a domU, by counter. Raises StepFailed."""
-    thread = (await domain.vcpu_threads())[0]
+    thread = (await cell.vcpu_threads(domain.name, seconds))[0]
     # The folder is called after the process and a descriptor of it.
     script = f"""
         process=$(sed -n 's/^Tgid:[^0-9]*//p' /proc/{thread}/status)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
-from harness.verbs import Seconds, StepFailed, StepParams, verb
+from harness.verbs import Seconds, StepFailed, verb
 
 # How far the guest's own account may be from the balloon's (MiB): the guest rounds to pages, not more.
 TOLERANCE = 2
@@ -20,7 +20,7 @@ _MEMINFO = re.compile(r"(MemTotal|MemFree): +(\d+) kB")
 
 
 class SetParams(DomainParams):
-    """Parameters of `mem-set`: the balloon's target in MiB."""
+    """Parameters of `mem-set`, `mem-max` and `mem-squeeze`: the balloon's target in MiB."""
 
     target: Annotated[int, Field(gt=0)]
     within: Seconds = 60.0
@@ -31,16 +31,6 @@ class FillParams(DomainParams):
 
     size: Annotated[int, Field(gt=0)]
     within: Seconds = 120.0
-
-
-class SqueezeParams(SetParams):
-    """Parameters of `mem-squeeze`."""
-
-
-class KeepsParams(StepParams):
-    """Parameters of `memory-is-kept`."""
-
-    domain: str
 
 
 @verb("mem-set")
@@ -97,7 +87,7 @@ async def fills_memory(cell: Cell, params: FillParams) -> str:
 
 
 @verb("mem-squeeze")
-async def mem_squeeze(cell: Cell, params: SqueezeParams) -> str:
+async def mem_squeeze(cell: Cell, params: SetParams) -> str:
     """Ask a domU that uses its memory for more than it can give: it gives some, kills nothing, and answers."""
     name = params.domain
     domain = cell.domain(name)
@@ -115,7 +105,7 @@ async def mem_squeeze(cell: Cell, params: SqueezeParams) -> str:
 
 
 @verb("memory-is-kept", shorthand="domain")
-async def memory_is_kept(cell: Cell, params: KeepsParams) -> str:
+async def memory_is_kept(cell: Cell, params: DomainParams) -> str:
     """Compare the checksum of what a domU keeps in its memory with that of what it put there."""
     wanted = cell.notes.get(f"filled-{params.domain}")
     if wanted is None:

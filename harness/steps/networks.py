@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from harness.cell import Cell
+from harness.host import BRIDGE
 from harness.steps.answering import DomainParams
 from harness.steps.clock import until
-from harness.toolstacks.qemu_args import BRIDGE
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
@@ -166,14 +166,15 @@ async def link(cell: Cell, params: LinkParams) -> None:
 async def network_attach(cell: Cell, params: PlugParams) -> str:
     """Plug a network card into a running domU through the toolstack; the domU must find it, and reach dom0 by it."""
     name = params.domain
-    work = cell.toolstack.attach_nic(cell, cell.domain(name), params.mac)
+    work = cell.toolstack.attach_nic(cell.domain(name), params.mac)
     await cell.control(name, f"a network card is plugged into {name}", work, params.within)
     files = "/sys/class/net/*/address"
     wait = until(f"grep -q {params.mac} {files}", f"echo no card {params.mac} among: $(grep . {files})")
     script = f"""
         {wait}
         card=$(grep -l {params.mac} {files}); card=${{card%/address}}; card=${{card##*/}}
-        ip addr add {address_of(cell, name)}/24 dev $card && ip link set $card up && echo $card
+        ip addr add {address_of(cell, name)}/24 dev $card && ip link set $card up && echo $card &&
+            ping -c 3 -W 2 {address_of(cell, cell.domain(name).host.name)}
     """
     return await cell.must(name, script, params.within)
 

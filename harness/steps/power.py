@@ -26,13 +26,12 @@ async def reboots(cell: Cell, params: DomainParams) -> str:
 async def _stop(cell: Cell, params: DomainParams, command: str, wanted: str) -> str:
     name = params.domain
     shell = cell.shell(name)
-    if name == "dom0":
-        qmp = cell.machine.qmp
-        cell.machine.may_stop = True
-    else:
-        qmp = cell.domain(name).qmp
+    if cell.is_host(name):
+        cell.host(name).machine.may_stop = True
     shell.console.send(f"{command}\n")
-    event = await cell.wait(f"{name} stops by `{command}`", qmp.event("SHUTDOWN"), params.within, domain=name)
+    event = await cell.wait(
+        f"{name} stops by `{command}`", cell.qmp(name).event("SHUTDOWN"), params.within, domain=name
+    )
     reason = str(event["data"]["reason"])
     if reason != wanted:
         raise StepFailed(f"{name}: `{command}` was seen as {reason}, not {wanted}")

@@ -12,7 +12,6 @@ from pydantic import AfterValidator
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.verbs import Seconds, StepFailed, verb
-from sim.qmp import Qmp
 
 # The clock in seconds: from RTAS itself, and from the device that the kernel makes of it; then the guest's uptime.
 _READ = "echo $(cat /proc/powerpc/rtas/clock) $(cat /sys/class/rtc/rtc0/since_epoch) $(cut -d. -f1 /proc/uptime)"
@@ -49,7 +48,7 @@ class Reading:
 async def sets_clock(cell: Cell, params: ClockParams) -> str:
     """Set a domain's clock through RTAS: its machine must notice, and the clock must show that time and tick on."""
     name, wanted = params.domain, epoch(params.time)
-    qmp = _qmp(cell, name)
+    qmp = cell.qmp(name)
     seen = len(qmp.events)
     # The kernel's own clock is put back: what is read then does not come from it.
     script = f"""
@@ -147,10 +146,6 @@ def clock_trouble(first: Reading, last: Reading, wanted: int) -> str:
     if ticked <= 0 or abs(ticked - passed) > TOLERANCE:
         return f"it ticked {ticked} s in {passed} s"
     return ""
-
-
-def _qmp(cell: Cell, name: str) -> Qmp:
-    return cell.host(name).machine.qmp if cell.is_host(name) else cell.domain(name).qmp
 
 
 async def _dom0_uptime(cell: Cell, name: str, seconds: float) -> int:

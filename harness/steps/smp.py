@@ -8,18 +8,18 @@ from typing import Annotated
 from pydantic import Field
 
 from harness.cell import Cell
-from harness.domain import Domain
 from harness.steps.answering import DomainParams
 from harness.steps.clock import until
+from harness.steps.load import TICKS, bind, end_loops, start_loops
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
 Positive = Annotated[int, Field(gt=0)]
-# Of the time that its CPU had, a pinned loop must have got this share of what each got in equal parts.
+# A loop that has a vCPU to itself runs all the time by its kernel's account; of CPUs that share the load equally, none
+# falls behind the busiest by half.
 FAIR = 0.5
 # A CPU that nobody was put on may have run a domU for this share of the time that the others have.
 STRAY = 0.1
-TICKS = 100
 _STALL = r"rcu.*(stall|starved)|soft lockup|hard LOCKUP|hung task|Clocksource .* skewed"
 
 
@@ -65,7 +65,6 @@ async def cpus_online(cell: Cell, params: OnlineParams) -> str:
 async def cpus_work(cell: Cell, params: WorkParams) -> str:
     """Keep each CPU busy with a loop that is bound to it: each loop runs, timers tick and IPIs arrive on each."""
     name, count = params.domain, params.count
-    # Each loop notes the CPU it runs on and its own CPU time at the end; a `read` on the other CPUs' pipe ends it.
     script = f"""
         for cpu in $(seq 0 {count - 1}); do
             taskset -c $cpu sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 &
@@ -131,15 +130,12 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     """Bind busy domUs to CPUs of dom0's: by dom0's own counters, those CPUs run guests, and no others do."""
     host = cell.host(params.host).name
     for name, cpu in params.cpus.items():
-        threads = " ".join(str(thread) for thread in await cell.domain(name).vcpu_threads())
-        script = f"for thread in {threads}; do taskset -p -c {cpu} $thread || exit 1; done"
-        await cell.must(host, script, params.within)
-    loops = [await _start_loop(cell, cell.domain(name), params.within) for name in params.cpus]
+        await bind(cell, name, cpu, params.within)
+    loops = await start_loops(cell, params.cpus, params.within)
     # The 9th number of a line `cpuN` is the time spent in guests (proc(5)).
     look = "sed -n 's/^cpu[0-9]/&/p' /proc/stat | cut -d' ' -f1,10"
     output = await cell.must(host, f"{look}; sleep {params.seconds}; {look}", params.within)
-    for name, loop in zip(params.cpus, loops, strict=True):
-        await cell.must(name, f"kill {loop}", params.within)
+    await end_loops(cell, loops, params.within)
     guest = guest_times(output)
     wanted = set(params.cpus.values())
     most = max(guest.values())
@@ -149,11 +145,6 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     if not most or idle or stray:
         raise StepFailed(f"{host} was to run guests on the CPUs {sorted(wanted)}; in {params.seconds} s, {told}")
     return told
-
-
-async def _start_loop(cell: Cell, domain: Domain, seconds: float) -> str:
-    loop = "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
-    return await cell.must(domain.name, loop, seconds)
 
 
 def guest_times(output: str) -> dict[int, int]:

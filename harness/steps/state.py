@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Literal
 
 from harness.cell import Cell
-from harness.domain import Domain, DomainConfig, DomainEnded
+from harness.domain import Domain, DomainConfig
 from harness.steps.answering import DomainParams
 from harness.steps.domains import boot_id
-from harness.toolstacks import MigrationFailed
+from harness.toolstacks import MigrationFailed, StateRefused
 from harness.verbs import Seconds, StepFailed, verb
 
 FOLDER = "/run/saved"
@@ -34,16 +34,10 @@ class RefusesParams(DomainParams):
 
 
 class MigrateParams(DomainParams):
-    """Parameters of `migrate`: to which dom0 (default: another process of the same one)."""
+    """Parameters of `migrate` and `migration-fails`: to which dom0 (default: another process of the same one)."""
 
     to: str | None = None
     within: Seconds = 180.0
-
-
-class FailsParams(MigrateParams):
-    """Parameters of `migration-fails`: the other side expects more memory than the domU has."""
-
-    because: Literal["other-memory"] = "other-memory"
 
 
 @verb("save", shorthand="domain")
@@ -52,7 +46,7 @@ async def save(cell: Cell, params: StateParams) -> str:
     name = params.domain
     domain = cell.domain(name)
     cell.notes[KEPT_BOOT + name] = (domain.config, domain.host.name, await boot_id(cell, name, params.within))
-    await cell.run(domain.host.name, f"mkdir -p {FOLDER}", params.within)
+    await cell.must(domain.host.name, f"mkdir -p {FOLDER}", params.within)
     work = cell.toolstack.save(domain, f"{FOLDER}/{name}")
     size = await cell.control(name, f"{name} is saved", work, params.within)
     del cell.domains[name]
@@ -97,7 +91,7 @@ async def refuses_to_restore(cell: Cell, params: RefusesParams) -> str:
         raise StepFailed(f"{host} has no room for a {params.file} copy: {before.output.strip()}")
     try:
         domain = await _try_restore(cell, config, host, bad, params.within)
-    except DomainEnded as refusal:
+    except StateRefused as refusal:
         after = await cell.run(host, f"rm {bad}; md5sum <{good}", params.within)
         if after.output != before.output:
             raise StepFailed(f"the save file of {name} has changed") from refusal
@@ -133,14 +127,12 @@ async def migrate(cell: Cell, params: MigrateParams) -> str:
     return f"{took.total} ms, of which it stood still {took.downtime} ms; {took.sent >> 20} MiB sent"
 
 
-@verb("migration-fails")
-async def migration_fails(cell: Cell, params: FailsParams) -> str:
-    """Let a migration fail on the other side: it must be told, and the domU must go on where it is."""
+@verb("migration-fails", shorthand="domain")
+async def migration_fails(cell: Cell, params: MigrateParams) -> str:
+    """Migrate a domU to where more memory is expected than it has: that is told, and the domU goes on where it is."""
     name = params.domain
     domain = cell.domain(name)
-    config = domain.config
-    if params.because == "other-memory":
-        config = replace(config, memory=config.memory + cell.hypervisor.domu.memory_quantum)
+    config = replace(domain.config, memory=domain.config.memory + cell.hypervisor.domu.memory_quantum)
     work = cell.toolstack.migrate(cell, domain, cell.host(params.to or domain.host.name), config)
     try:
         cell.domains[name], _ = await cell.control(name, f"{name}'s migration fails", work, params.within)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
-from harness.steps.clock import cpu_times
+from harness.steps.load import TICKS, bind, cpu_times, end_loops, start_loops
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
@@ -22,7 +22,6 @@ LEAST_WEIGHT = 19
 SMALL_SHARE = 0.25
 EVEN_SHARE = 0.35
 BUSY, IDLE = 0.5, 0.2
-TICKS = 100
 CORE = "/run/core"
 # ELF and program headers are within so many bytes of a core's beginning.
 HEAD = 4096
@@ -62,29 +61,33 @@ class DumpParams(DomainParams):
 
 @verb("info")
 async def info(cell: Cell, params: HostParams) -> str:
-    """Let the toolstack describe the hypervisor."""
+    """Let the toolstack describe the hypervisor: with the CPUs that its machine has, and less memory than that has."""
     work = cell.toolstack.info(cell, cell.host(params.host))
-    return await cell.wait("the toolstack describes the hypervisor", work, params.within, domain=params.host)
+    what = "the toolstack describes the hypervisor"
+    found = await cell.wait(what, work, params.within, domain=params.host)
+    given = cell.shape(params.host)
+    if found.cpus != given.cpus or not 0 < found.free < given.memory:
+        raise StepFailed(f"{params.host} has {given.cpus} CPUs and {given.memory} MiB, and is described as {found}")
+    return f"{found.name}, {found.cpus} CPU, {found.free} MiB free"
 
 
 @verb("dmesg")
 async def dmesg(cell: Cell, params: HostParams) -> str:
-    """Read the hypervisor's log from dom0: it begins with its version, and holds what was just written to it."""
-    host = cell.host(params.host)
+    """Read the hypervisor's log from dom0: it has the running version, and ends with what was just written to it."""
     mark = f"testbed-{cell.spec.seed:08x}"
     log = await cell.must(params.host, f"echo {mark} >/dev/kmsg; dmesg", params.within)
-    release = (await cell.must(params.host, "uname -r", params.within)).strip()
-    if f"Linux version {release}" not in log or mark not in log:
-        raise StepFailed(f"{host.name}'s log does not begin with its version, or does not end with what was written")
+    release = await cell.must(params.host, "uname -r", params.within)
+    if f"Linux version {release} " not in log or mark not in log.splitlines()[-1]:
+        raise StepFailed(f"{params.host}'s log has no version {release}, or does not end with what was written to it")
     return f"{len(log.splitlines())} lines"
 
 
 @verb("top")
 async def top(cell: Cell, params: TopParams) -> str:
     """Make one domU busy and leave another alone: the CPU time that dom0 counts for each must show it."""
-    loops = await _start_loops(cell, (params.busy,), params.within)
+    loops = await start_loops(cell, (params.busy,), params.within)
     busy, idle = await _measure(cell, (params.busy, params.idle), params.seconds, params.within)
-    await _end_loops(cell, loops, params.within)
+    await end_loops(cell, loops, params.within)
     if busy < BUSY or idle > IDLE:
         raise StepFailed(f"{params.busy} is busy with {busy:.2f} of a CPU, {params.idle} idle with {idle:.2f}")
     return f"{params.busy} {busy:.2f} of a CPU, {params.idle} {idle:.2f}"
@@ -95,41 +98,27 @@ async def sched(cell: Cell, params: SchedParams) -> str:
     """Give one of two busy domUs on one CPU the least weight, then the usual one: its share follows."""
     pair, less = (params.less, params.more), cell.domain(params.less)
     for name in pair:
-        threads = await cell.domain(name).vcpu_threads()
-        script = f"for thread in {' '.join(map(str, threads))}; do taskset -p -c 0 $thread || exit 1; done"
-        await cell.must(cell.domain(name).host.name, script, params.within)
-    loops = await _start_loops(cell, pair, params.within)
+        await bind(cell, name, 0, params.within)
+    loops = await start_loops(cell, pair, params.within)
     shares = []
     for weight in (LEAST_WEIGHT, 0):
         what = f"{params.less} is given the weight {weight}"
-        await cell.control(params.less, what, cell.toolstack.set_weight(cell, less, weight), params.within)
+        await cell.control(params.less, what, cell.toolstack.set_weight(less, weight), params.within)
         mine, other = await _measure(cell, pair, params.seconds, params.within)
         shares.append(mine / max(mine + other, 1 / TICKS))
     # Only now: a domU with the least weight hardly gets to end anything.
-    await _end_loops(cell, loops, params.within)
+    await end_loops(cell, loops, params.within)
     told = f"{params.less}'s share is {shares[0]:.2f} with the least weight, {shares[1]:.2f} with the usual one"
     if shares[0] > SMALL_SHARE or shares[1] < EVEN_SHARE:
         raise StepFailed(told)
     return told
 
 
-async def _start_loops(cell: Cell, names: tuple[str, ...], seconds: float) -> dict[str, str]:
-    """Let some domUs be busy without end; returns the process of each."""
-    loop = "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
-    return {name: await cell.must(name, loop, seconds) for name in names}
-
-
-async def _end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
-    for name, loop in loops.items():
-        await cell.must(name, f"kill {loop}", seconds)
-
-
 async def _measure(cell: Cell, names: tuple[str, ...], seconds: int, within: float) -> list[float]:
     """Return what share of a CPU each of some domUs gets, by dom0's account, in so many seconds of dom0's."""
-    domains = [cell.domain(name) for name in names]
-    before = [sum(await cpu_times(cell, domain, within)) for domain in domains]
-    await cell.run(domains[0].host.name, f"sleep {seconds}", within)
-    after = [sum(await cpu_times(cell, domain, within)) for domain in domains]
+    before = [sum(await cpu_times(cell, name, within)) for name in names]
+    await cell.must(cell.domain(names[0]).host.name, f"sleep {seconds}", within)
+    after = [sum(await cpu_times(cell, name, within)) for name in names]
     return [(late - early) / TICKS / seconds for early, late in zip(before, after, strict=True)]
 
 

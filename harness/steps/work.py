@@ -15,9 +15,10 @@ from harness.steps.disks import find_disk
 from harness.steps.domains import boot_id
 from harness.steps.networks import address_of
 from harness.verbs import Seconds, StepFailed, verb
+from sim.platform import DOM0
 
 Activity = Literal["counter", "timer", "disk", "network"]
-FOLDER = "/tmp/work"  # noqa: S108  (in the guest)
+FOLDER = "/run/witness"
 MOUNT = "/mnt/work"
 # Counter and log carry a chain of numbers, each computed from the one before (images/guest/witness.c): a bit that is
 # wrong shows.
@@ -63,7 +64,7 @@ class StartParams(DomainParams):
 
     at: tuple[Activity, ...] = Field(min_length=1)
     disk: str | None = None
-    peer: str = "dom0"
+    peer: str = DOM0
     load: bool = False
     within: Seconds = 60.0
 
@@ -72,6 +73,12 @@ class GoesOnParams(DomainParams):
     """Parameters of `work-goes-on`: how many seconds of answers the network may have lost since the last look."""
 
     lost: Annotated[float, Field(ge=0)] = 2.0
+    within: Seconds = 60.0
+
+
+class WholeParams(DomainParams):
+    """Parameters of `work-is-whole`."""
+
     within: Seconds = 60.0
 
 
@@ -114,7 +121,7 @@ async def work_goes_on(cell: Cell, params: GoesOnParams) -> str:
 
 
 @verb("work-is-whole", shorthand="domain")
-async def work_is_whole(cell: Cell, params: GoesOnParams) -> str:
+async def work_is_whole(cell: Cell, params: WholeParams) -> str:
     """End a domU's log on its disk, unmount, mount, and read it from the first line to the last: none is wrong."""
     work = _work(cell, params.domain)
     if work.disk is None:
@@ -153,7 +160,7 @@ async def _look(cell: Cell, params: DomainParams, seconds: float, *, lost: float
         seen[activity] = int(last)
     if "counter" in seen:
         await _check_counter(cell, name, seconds)
-    gap = await _check_network(cell, name, seconds, lost) if "network" in seen else ""
+    gap = await _check_network(cell, name, seconds, work.seen["network"], lost) if "network" in seen else ""
     cell.notes[f"work-of-{name}"] = Work(work.boot, work.at, work.disk, seen)
     return ", ".join(f"{activity} {count}" for activity, count in seen.items()) + gap
 
@@ -170,10 +177,11 @@ async def _check_counter(cell: Cell, name: str, seconds: float) -> None:
         raise StepFailed(f"{name}'s counter has {value} at {count}, which must be {chain(count)}")
 
 
-async def _check_network(cell: Cell, name: str, seconds: float, lost: float | None) -> str:
-    answer = await cell.run(name, f"cat {FOLDER}/network", seconds)
-    numbers = [int(number) for number in re.findall(r"seq=(\d+)", answer.output)]
-    gap = longest_gap(numbers) * PING_EVERY
+async def _check_network(cell: Cell, name: str, seconds: float, seen: int, lost: float | None) -> str:
+    log = await cell.must(name, f"cat {FOLDER}/network", seconds)
+    numbers = [int(number) for number in re.findall(r"seq=(\d+)", log)]
+    # From the last answer of the last look on.
+    gap = longest_gap(numbers[max(0, seen - 1) :]) * PING_EVERY
     cell.fact(f"network-gap.{name}", round(gap, 1))
     if lost is not None and gap > lost:
         raise StepFailed(f"{name} had no answer to its pings for {gap:.1f} s, allowed are {lost:.1f} s")

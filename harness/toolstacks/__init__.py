@@ -27,6 +27,15 @@ class DomainRow:
 
 
 @dataclass(frozen=True)
+class HypervisorInfo:
+    """What a toolstack says of its hypervisor: its name and version, CPUs, and free memory in MiB."""
+
+    name: str
+    cpus: int
+    free: int
+
+
+@dataclass(frozen=True)
 class Migrated:
     """What a migration took, in milliseconds, and what it sent, in bytes."""
 
@@ -53,7 +62,7 @@ class Toolstack(Protocol):
         """List the domUs of a dom0."""
         ...
 
-    async def info(self, cell: Cell, host: Host) -> str:
+    async def info(self, cell: Cell, host: Host) -> HypervisorInfo:
         """Describe the hypervisor and what it has left."""
         ...
 
@@ -82,7 +91,7 @@ class Toolstack(Protocol):
         ...
 
     async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
-        """Make a domU of a saved state, running."""
+        """Make a domU of a saved state, running. Raises StateRefused."""
         ...
 
     async def migrate(
@@ -103,7 +112,7 @@ class Toolstack(Protocol):
         """Plug CPUs in or out until there are `count`."""
         ...
 
-    async def set_weight(self, cell: Cell, domain: Domain, weight: int) -> None:
+    async def set_weight(self, domain: Domain, weight: int) -> None:
         """Give a domU's CPUs less of a busy dom0: 0 (all that others get) to 19 (least)."""
         ...
 
@@ -115,7 +124,7 @@ class Toolstack(Protocol):
         """Take it out again; returns when the domU has let go of it."""
         ...
 
-    async def attach_nic(self, cell: Cell, domain: Domain, mac: str) -> None:
+    async def attach_nic(self, domain: Domain, mac: str) -> None:
         """Plug a network card into a running domU, its other end on dom0's bridge."""
         ...
 
@@ -138,6 +147,10 @@ class Toolstack(Protocol):
     async def close_debugger(self, domain: Domain) -> None:
         """Let no gdb in any more."""
         ...
+
+
+class StateRefused(TestbedError):
+    """A saved state was not taken in."""
 
 
 class MigrationFailed(TestbedError):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
-from harness.host import DEBUGGER, Host
-from harness.toolstacks import DomainRow, Migrated
+from harness.host import BRIDGE, DEBUGGER, Host
+from harness.toolstacks import DomainRow, HypervisorInfo, Migrated
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
 from harness.toolstacks.qemu_args import arguments, launch_script, memory_argument
@@ -106,18 +106,18 @@ class QemuToolstack:
             raise StepFailed(f"{host.name} does not list its processes: {answer.output.strip()}")
         rows = []
         for name, user, system in (line.split() for line in answer.output.splitlines()):
+            time = (int(user) + int(system)) / TICKS
             domain = cell.domains.get(name)
             if domain is None or domain.host is not host:
-                rows.append(DomainRow(name, "unknown", 0, 0, (int(user) + int(system)) / TICKS))
+                rows.append(DomainRow(name, "unknown", 0, 0, time))
                 continue
             status = await domain.qmp.execute("query-status")
             memory = await domain.qmp.execute("query-memory-size-summary")
             vcpus = await domain.vcpu_threads()
-            time = (int(user) + int(system)) / TICKS
             rows.append(DomainRow(name, str(status["status"]), memory["base-memory"] >> 20, len(vcpus), time))
         return rows
 
-    async def info(self, cell: Cell, host: Host) -> str:
+    async def info(self, cell: Cell, host: Host) -> HypervisorInfo:
         """Tell dom0's kernel, CPUs and free memory, and the QEMUs' word on KVM. Raises StepFailed, QmpFailed."""
         answer = await host.machine.command.run("uname -r; nproc; sed -n 's/^MemFree: *//p' /proc/meminfo")
         release, cpus, free = answer.output.splitlines()
@@ -125,7 +125,7 @@ class QemuToolstack:
             kvm = await domain.qmp.execute("query-kvm")
             if not (kvm["present"] and kvm["enabled"]):
                 raise StepFailed(f"{domain.name} does not run under KVM: {kvm}")
-        return f"KVM, Linux {release}, {cpus} CPU, {int(free.split()[0]) >> 10} MiB free"
+        return HypervisorInfo(f"KVM, Linux {release}", int(cpus), int(free.split()[0]) >> 10)
 
     async def pause(self, domain: Domain) -> None:
         """Stop a domU's vCPUs. Raises QmpFailed."""
@@ -175,7 +175,7 @@ class QemuToolstack:
         return size
 
     async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
-        """Start a QEMU, let it take the state in, and let it run. Raises DomainEnded when it refuses the state."""
+        """Start a QEMU, let it take the state in, and let it run. Raises StateRefused, and as `create`."""
         domain = await self.launch(cell, config, host, incoming=True)
         try:
             await state.load(domain, path)
@@ -201,7 +201,7 @@ class QemuToolstack:
     async def _address(self, source: Host, target: Host) -> str:
         if source is target:
             return "127.0.0.1"
-        answer = await target.machine.command.run(f"ip -4 addr show {devices.BRIDGE}")
+        answer = await target.machine.command.run(f"ip -4 addr show {BRIDGE}")
         found = re.search(r"inet ([0-9.]+)/", answer.output)
         if found is None:
             raise StepFailed(f"{target.name} has no address to migrate to", hint="put a step `bridge` before this one")
@@ -215,7 +215,7 @@ class QemuToolstack:
         """Plug CPU cores in or out."""
         await devices.set_vcpus(domain, count)
 
-    async def set_weight(self, cell: Cell, domain: Domain, weight: int) -> None:
+    async def set_weight(self, domain: Domain, weight: int) -> None:
         """Set the nice value of the domU's vCPU threads in dom0's scheduler."""
         # Without -n: busybox's would add it to what there is.
         threads = " ".join(str(thread) for thread in await domain.vcpu_threads())
@@ -231,7 +231,7 @@ class QemuToolstack:
         """Unplug it."""
         await devices.detach_disk(domain, disk)
 
-    async def attach_nic(self, cell: Cell, domain: Domain, mac: str) -> None:
+    async def attach_nic(self, domain: Domain, mac: str) -> None:
         """Plug in a virtio network card."""
         await devices.attach_nic(domain, mac)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import shlex
 
 from harness.domain import Disk, DomainConfig
-from harness.host import Slot
+from harness.host import BRIDGE, Slot
 from harness.hypervisor import DomuMachine
 
 # How much of what a domU's QEMU printed goes with the news of its end.
 FATE_LINES = 20
-BRIDGE = "br0"
 # maxmem over memory, measured: "VRMA only allows 256MiB" with 1 GiB (QEMU, hw/ppc/spapr.c, kvmppc_vrma_limit).
 VRMA_SHARE = 4
 # Device names, by which the toolstack finds them again.
-BALLOON, SCSI, PLUG, LINK = "balloon", "scsi", "plug", "net0"
+BALLOON, SCSI, PLUG = "balloon", "scsi", "plug"
 
 
 def memory_argument(domu: DomuMachine, memory: int, *, real_mode_area: int = 0, end: int = 0) -> str:

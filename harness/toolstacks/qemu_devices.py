@@ -2,21 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from harness.domain import Disk, Domain
-from harness.toolstacks.qemu_args import BRIDGE, PLUG, image_nodes, make_tap
+from harness.toolstacks.qemu_args import PLUG, image_nodes, make_tap
 from harness.verbs import StepFailed
-
-__all__ = [
-    "BRIDGE",
-    "attach_disk",
-    "attach_nic",
-    "balloon",
-    "detach_disk",
-    "detach_nic",
-    "set_vcpus",
-]
 
 # A balloon that comes no nearer to its target in so many looks, half a second of dom0's time apart, has done what
 # it can.
@@ -109,7 +97,7 @@ async def attach_nic(domain: Domain, mac: str) -> None:
     tap = f"{domain.slot.name}-{name[-2:]}"
     answer = await domain.host.machine.command.run(f"set -e\n{make_tap(tap)}")
     if answer.status != 0:
-        raise StepFailed(f"dom0 has no interface {shlex.quote(tap)}: {answer.output.strip()}")
+        raise StepFailed(f"dom0 has no interface {tap}: {answer.output.strip()}")
     await domain.qmp.execute("netdev_add", type="tap", id=f"net-{name}", ifname=tap, script="no", downscript="no")
     await domain.qmp.execute("device_add", driver="virtio-net-pci", id=name, netdev=f"net-{name}", mac=mac, romfile="")
 

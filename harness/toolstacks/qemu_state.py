@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from harness.domain import Domain, DomainEnded
-from harness.toolstacks import Migrated, MigrationFailed
+from harness.domain import Domain
+from harness.toolstacks import Migrated, MigrationFailed, StateRefused
 from harness.verbs import StepFailed
 
 # Where a domU waits for another's state. Each waits on a port of its own.
@@ -29,7 +29,7 @@ async def save(domain: Domain, path: str) -> int:
 
 
 async def load(domain: Domain, path: str) -> None:
-    """Let a waiting QEMU take a state in. Raises DomainEnded, with its words, when it refuses."""
+    """Let a waiting QEMU take a state in. Raises StateRefused, with its words, when it refuses."""
     await _events(domain)
     seen = len(domain.qmp.events)
     await domain.qmp.execute("migrate-incoming", uri=f"file:{path}")
@@ -37,7 +37,7 @@ async def load(domain: Domain, path: str) -> None:
     try:
         await asyncio.wait({taken, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
         if not taken.done() or taken.result() != "completed":
-            raise DomainEnded(f"{domain.name} was not restored: {await domain.ended}")
+            raise StateRefused(f"{domain.name} was not restored: {await domain.ended}")
     finally:
         taken.cancel()
         await asyncio.wait({taken})

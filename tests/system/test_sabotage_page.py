@@ -63,14 +63,14 @@ def _domu(options: str = "memory: 256") -> str:
         ),
         pytest.param(
             _domu() + WORKING,
-            "  - run: {domain: u1, command: kill $(cat /tmp/work/counter.pid)}\n"
+            "  - run: {domain: u1, command: kill $(cat /run/witness/counter.pid)}\n"
             "  - save: u1\n  - restore: u1\n  - work-goes-on: u1\n",
             "counter has ended",
             id="save-restore: the counter was stopped",
         ),
         pytest.param(
             _domu() + WORKING,
-            "  - migrate: u1\n  - run: {domain: u1, command: kill -STOP $(cat /tmp/work/timer.pid)}\n"
+            "  - migrate: u1\n  - run: {domain: u1, command: kill -STOP $(cat /run/witness/timer.pid)}\n"
             "  - work-goes-on: {domain: u1, within: 10}\n",
             "not within its deadline",
             id="live-migration: the timer stands still",
