@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from harness.bootdisk import boot_from_disk
 from harness.domain import Disk, Domain, DomainEnded
 from harness.gdb import Debugger
-from harness.host import Host, make_slots
+from harness.host import Host, make_slots, slots_for
 from harness.hypervisor import Hypervisor
 from harness.links import Links
 from harness.runspec import RunSpec
@@ -25,11 +25,12 @@ from results.model import Scalar
 from sim.console import Console
 from sim.deadline import Budget
 from sim.errors import QmpFailed
-from sim.machine import Machine, MachineSpec
+from sim.machine import Machine, MachineSpec, Ram
 from sim.platform import DOM0
 from sim.qemu import QemuBinary
 from sim.qmp import Qmp
 from sim.shell import Answer, Shell
+from sim.snapshot import memory_file, saved_memory
 
 T = TypeVar("T")
 # So much of a command is told in an error.
@@ -92,14 +93,13 @@ class Cell:
             may_reboot=may_reboot,
             alarms=spec.hypervisor.alarms,
         )
-        # One more than there are domUs: a domU that migrates is there twice for a while.
-        count = len(spec.scenario.domus) + 1 if spec.scenario.domus else 0
-        self._slots = make_slots(count, debugged=debugger is not None)
+        self._slots = make_slots(slots_for(len(spec.scenario.domus)), debugged=True)
         self._loader = loader
-        self._directory = directory
+        self.directory = directory
         self._stack = stack
         self._hosts: dict[str, Host] = {}
-        self._incarnations: Counter[str] = Counter()
+        # How many processes each domU has had.
+        self.incarnations: Counter[str] = Counter()
         self._links = Links(spec.scenario.hosts, wanted.shared_disk)
         stack.callback(self._links.close)
 
@@ -128,26 +128,45 @@ class Cell:
         """Whether a domain's name is that of a dom0."""
         return name in self.spec.scenario.hosts
 
-    async def start_machine(self, name: str = DOM0) -> Machine:
-        """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError."""
+    async def start_machine(self, name: str = DOM0, *, saved: Path | None = None) -> Machine:
+        """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError.
+
+        With `saved` it waits for the state that is in that folder; else, if the cell may leave a template, it is one
+        that can be saved.
+        """
         link = self._links.of(name, self.spec.platform)
         ports = tuple(port for slot in self._slots for port in slot.ports)
         spec = replace(
-            self.machine_spec, name=name, ports=ports, args=(*self.machine_spec.args, *link.args), fds=link.fds
+            self.machine_spec,
+            name=name,
+            ports=ports,
+            args=(*self.machine_spec.args, *link.args),
+            fds=link.fds,
+            ram=self._memory(name, saved),
+            incoming=saved is not None,
         )
         if self._loader:
-            spec, disk = boot_from_disk(spec, self._loader, self._directory)
+            spec, disk = boot_from_disk(spec, self._loader, self.directory)
             self._stack.callback(os.close, disk)
-        machine = Machine(spec, self._directory)
+        machine = Machine(spec, self.directory)
         self._hosts[name] = Host(name, machine, self._slots)
         await self._stack.enter_async_context(machine)
         self._stack.push_async_callback(self._close_domains, self._hosts[name])
         return machine
 
+    def _memory(self, name: str, saved: Path | None) -> Ram | None:
+        """Return the file that becomes the memory of a machine that is, or will be, saved with mapped memory."""
+        if not self.spec.warm or self.spec.platform.saved_memory != "mapped":
+            return None
+        ram = saved_memory(saved) if saved else memory_file(f"{name}-ram", self.machine_spec.memory)
+        if ram is not None:
+            self._stack.callback(os.close, ram.descriptor)
+        return ram
+
     def incarnation(self, name: str) -> str:
         """Return the name for the evidence of a domU's next process: `u1`, then `u1.2`, and so on."""
-        self._incarnations[name] += 1
-        count = self._incarnations[name]
+        self.incarnations[name] += 1
+        count = self.incarnations[name]
         return name if count == 1 else f"{name}.{count}"
 
     def budget(self, seconds: float) -> Budget:
@@ -215,7 +234,7 @@ class Cell:
 
     def evidence(self, name: str, text: str) -> None:
         """Keep a text as a file of evidence."""
-        (self._directory / name).write_text(text.rstrip() + "\n")
+        (self.directory / name).write_text(text.rstrip() + "\n")
 
     def excuse_domains(self) -> bool:
         """Let alarms of domUs that have been told end no more waits. Returns whether the first dom0 is still there."""

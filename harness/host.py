@@ -31,6 +31,16 @@ class Slot:
         return tuple(self.port(use) for use in (*USES, *((DEBUGGER,) if self.debugged else ())))
 
 
+# How many QEMUs may run at once unless a scenario wants more. The machines of all scenarios are alike in this, so that
+# they can start from the same template.
+SLOTS = 4
+
+
+def slots_for(domus: int) -> int:
+    """Return how many slots a machine gets for so many domUs: one that migrates is there twice for a while."""
+    return max(SLOTS, domus + 1)
+
+
 def make_slots(count: int, *, debugged: bool = False) -> tuple[Slot, ...]:
     """Return the slots of a machine on which `count` QEMUs may run at once."""
     return tuple(Slot(f"slot{number}", debugged) for number in range(1, count + 1))
@@ -54,6 +64,17 @@ class Host:
         for port in slot.ports:
             self.machine.drain(port)
         return slot
+
+    @property
+    def free(self) -> tuple[str, ...]:
+        """The names of the slots that nobody has, in the order in which they will be taken."""
+        return tuple(slot.name for slot in self._free)
+
+    def adopt(self, free: tuple[str, ...]) -> dict[str, Slot]:
+        """Take over a dom0 that was resumed, where only these slots are free; returns the others by name."""
+        slots = {slot.name: slot for slot in self._free}
+        self._free = [slots.pop(name) for name in free]
+        return slots
 
     def give_back(self, slot: Slot) -> None:
         """Let another domU have a slot. It comes last, so that what is late in it has time to arrive."""

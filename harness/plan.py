@@ -21,7 +21,7 @@ GDB = "gdb"
 class Choice:
     """What the user asks for; None means all there are.
 
-    `kernel` is the name of a column, or the path of a kernel of the user's own.
+    `kernel` is the name of a column, or the path of a kernel of the user's own. A `cold` cell boots all that it needs.
     """
 
     platform: str | None = None
@@ -29,6 +29,7 @@ class Choice:
     kernel: str | None = None
     firmware: str | None = None
     append: str = ""
+    cold: bool = False
 
     @property
     def own_kernel(self) -> Path | None:
@@ -89,6 +90,16 @@ class PlannedCell:
         """The image of the boot loader by which dom0 boots; None when QEMU loads the kernel, or there is none."""
         on_disk = self.scenario.machine.boot == "disk"
         return self.platform.firmware[self.firmware].boot_loader if on_disk else None
+
+    @property
+    def warm(self) -> bool:
+        """Whether the cell may start from a template, in place of its preparation.
+
+        Not one that is about booting, nor one with several machines: their clocks run on from one another, as do
+        those of machines that were switched on one after the other.
+        """
+        scenario = self.scenario
+        return not (self.choice.cold or scenario.cold or self.loader or len(scenario.hosts) > 1)
 
     def id(self, qemu: str = "") -> CellId:
         """Return the cell's identity; `qemu` is the outer QEMU's version."""

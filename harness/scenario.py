@@ -52,6 +52,7 @@ class ScenarioFile(Model):
     domus: tuple[Word, ...] = ()
     checklist: bool = False
     debugger: bool = False
+    cold: bool = False
     prepare: list[Any] = Field(default_factory=list)
     steps: list[Any] = Field(min_length=1)
 
@@ -70,7 +71,8 @@ class Scenario(Model):
 
     `domus` names the guests it creates, `hosts` the dom0s, each on a machine of its own. `platforms` and
     `hypervisors` limit where it applies (None: all). Each step of a `checklist` stands for itself: one that
-    fails does not end the scenario. One with a `debugger` has a gdb at hand.
+    fails does not end the scenario. One with a `debugger` has a gdb at hand. One that is `cold` is about booting: its
+    preparation is never taken from a template.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Scenario(Model):
     domus: tuple[str, ...] = ()
     checklist: bool = False
     debugger: bool = False
+    cold: bool = False
     prepare: tuple[Step, ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -156,6 +159,7 @@ def _head(path: Path, file: ScenarioFile) -> Scenario:
         domus=file.domus,
         checklist=file.checklist,
         debugger=file.debugger,
+        cold=file.cold,
     )
 
 

@@ -72,6 +72,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         loader=ImageRef(name=cell.loader, digest=made[cell.loader].digest) if cell.loader else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
+        warm=cell.warm,
         factor=host_factor(),
         seed=random.SystemRandom().getrandbits(32),
     )

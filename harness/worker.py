@@ -8,6 +8,7 @@ import traceback
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from base.errors import InfraError, TestbedError
@@ -17,6 +18,7 @@ from harness.resolve import Resolved, resolve
 from harness.runspec import FILE, RunSpec
 from harness.scenario import Step
 from harness.verbs import Verb, verbs
+from harness.warm import Warm
 from results.conclude import conclude, not_run
 from results.expectations import load_expectations
 from results.journal import Journal
@@ -59,6 +61,7 @@ class _Run:
         self._directory = directory
         self._journal = Journal(directory)
         self._facts: dict[str, Scalar] = {}
+        self._step_facts: dict[str, Scalar] = {}
         self._steps: list[StepResult] = []
         self._plan: list[tuple[Section, Step]] = [
             *(("prepare", step) for step in spec.scenario.prepare),
@@ -91,23 +94,31 @@ class _Run:
         self._facts[name] = value
         self._journal.fact(name, value)
 
+    def _step_fact(self, name: str, value: Scalar) -> None:
+        self._step_facts[name] = value
+        self._fact(name, value)
+
     async def _try_steps(self) -> str | None:
         """Run the steps; returns the message of a trouble of ours that happened beside them."""
         try:
             resolved = resolve(self._spec)
             async with AsyncExitStack() as stack:
-                await self._run_steps(self._cell(resolved, stack))
+                cell = self._cell(resolved, stack, self._directory)
+                warm = None
+                if self._spec.warm:
+                    warm = Warm(cell, partial(self._cell, resolved), self._step_facts)
+                await self._run_steps(cell, warm)
         except Exception as error:
             return self._keep_traceback(error)
         return None
 
-    def _cell(self, resolved: Resolved, stack: AsyncExitStack) -> Cell:
+    def _cell(self, resolved: Resolved, stack: AsyncExitStack, directory: Path) -> Cell:
         return Cell(
             self._spec,
-            self._directory,
+            directory,
             self._journal,
             stack,
-            fact=self._fact,
+            fact=self._step_fact,
             qemu=resolved.qemu,
             kernel=resolved.kernel,
             initrd=resolved.initrd,
@@ -115,9 +126,10 @@ class _Run:
             debugger=resolved.debugger,
         )
 
-    async def _run_steps(self, cell: Cell) -> None:
+    async def _run_steps(self, cell: Cell, warm: Warm | None) -> None:
         known = verbs()
-        for index, (section, step) in enumerate(self._plan):
+        begin = await self._resume(warm) if warm else 0
+        for index, (section, step) in enumerate(self._plan[begin:], begin):
             self._journal.step_start(index, section, step.verb, step.title)
             began = time.monotonic()
             ending = await self._run_step(cell, known[step.verb], step)
@@ -134,11 +146,39 @@ class _Run:
             self._steps.append(result)
             self._journal.step_end(index, ending.verdict, elapsed, ending.message)
             if ending.verdict is Verdict.PASS:
+                if warm and section == "prepare":
+                    await warm.keep(index + 1)
                 continue
             await self._keep_evidence(cell)
             on = self._spec.scenario.checklist and section == "feature"
             if not on or ending.verdict is Verdict.INFRA or not cell.excuse_domains():
                 break
+
+    async def _resume(self, warm: Warm) -> int:
+        """Start from a template if there is one; the steps that it stands for are told as such. Returns how many."""
+        began = time.monotonic()
+        done, template = await warm.resume()
+        self._fact("start", f"template {template.name}" if template else "cold")
+        if template is None:
+            return 0
+        for index, (section, step) in enumerate(self._plan[:done]):
+            self._journal.step_start(index, section, step.verb, step.title)
+            # All of them came at once: the last has the time.
+            elapsed = round(time.monotonic() - began, 3) if index == done - 1 else 0.0
+            remark = f"from template {template.name}, made {template.made:%Y-%m-%d %H:%M} UTC"
+            result = StepResult(
+                index=index,
+                section=section,
+                verb=step.verb,
+                title=step.title,
+                verdict=Verdict.PASS,
+                elapsed=elapsed,
+                message=remark,
+                data={"template": template.name},
+            )
+            self._steps.append(result)
+            self._journal.step_end(index, Verdict.PASS, elapsed, remark, result.data)
+        return done
 
     async def _run_step(self, cell: Cell, verb: Verb, step: Step) -> _Ending:
         try:

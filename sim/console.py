@@ -75,6 +75,8 @@ class Console:
         # Set for a console whose alarm is awaited: it then ends no other wait.
         self.excused = False
         self._log = self.log_path.open("ab")
+        # What a log has already is from before this console was read: offsets in the file count from there.
+        self._kept = self._log.tell()
         self._timeline = (folder / f"{name}.timeline.jsonl").open("a")
         self._buffer = bytearray()
         self._base = 0  # absolute offset of the buffer's first byte
@@ -178,7 +180,7 @@ class Console:
         if end <= 0:
             return
         block = bytes(self._buffer[self._line - self._base : end])
-        offset = self._line
+        offset = self._kept + self._line
         stamps = []
         for line in block.splitlines(keepends=True):
             guest = _GUEST_TIME.match(line)

@@ -53,3 +53,7 @@ class QmpFailed(SimError):
     def __init__(self, message: str, *, kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class SnapshotFailed(SimError):
+    """A machine could not be saved, or not resumed from what was saved."""

@@ -38,12 +38,30 @@ MAX_PORTS = 31
 
 
 @dataclass(frozen=True)
+class Ram:
+    """The file that is a machine's memory, by its descriptor. What is written to a `private` one stays in QEMU."""
+
+    descriptor: int
+    private: bool
+
+    @property
+    def backend(self) -> str:
+        """QEMU's object for it, called `ram`, but for its size."""
+        return f"memory-backend-file,id=ram,mem-path=/proc/self/fd/{self.descriptor},share={_switch(not self.private)}"
+
+
+def _switch(on: bool) -> str:
+    return "on" if on else "off"
+
+
+@dataclass(frozen=True)
 class MachineSpec:
     """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are.
 
     `name` is its dom0's host name; `fds` are descriptors that `args` speak of, handed down as they are.
     `alarms` are looked for on its consoles besides those of any Linux. Unless it `may_reboot`, a reset from
-    inside stops the machine, as a power-off does.
+    inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file `ram`; one that is
+    `incoming` waits for a saved state.
     """
 
     platform: Platform
@@ -60,6 +78,8 @@ class MachineSpec:
     fds: tuple[int, ...] = ()
     may_reboot: bool = False
     alarms: tuple[AlarmRule, ...] = ()
+    ram: Ram | None = None
+    incoming: bool = False
 
     @property
     def kernel_command_line(self) -> str:
@@ -77,9 +97,13 @@ class MachineSpec:
     def arguments(self, fds: dict[str, int]) -> list[str]:
         """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
         firmware = self.platform.firmware[self.firmware]
-        machine = ",".join(part for part in (self.platform.machine, firmware.machine) if part)
+        memory = self.memory or self.platform.memory
+        backend = "memory-backend=ram" if self.ram else ""
+        machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
         args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
-        args += ["-m", str(self.memory or self.platform.memory), "-smp", str(self.cpus)]
+        args += ["-m", str(memory), "-smp", str(self.cpus)]
+        if self.ram:
+            args += ["-object", f"{self.ram.backend},size={memory}M"]
         args += [*self.platform.args, *firmware.args]
         # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
         args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
@@ -99,7 +123,7 @@ class MachineSpec:
             args += ["-kernel", str(self.kernel), "-append", self.kernel_command_line]
         if self.initrd:
             args += ["-initrd", str(self.initrd)]
-        return [*args, *self.args]
+        return [*args, *self.args, *(["-incoming", "defer"] if self.incoming else [])]
 
 
 class Machine:
@@ -147,10 +171,9 @@ class Machine:
         try:
             fds = {name: end.fileno() for name, end in theirs.items()}
             args = self.spec.arguments(fds)
+            given = [*fds.values(), *self.spec.fds, *([self.spec.ram.descriptor] if self.spec.ram else [])]
             self._file("qemu.cmdline").write_text(shlex.join([*self.spec.qemu.command, *args]) + "\n")
-            self.process = await QemuProcess.start(
-                self.spec.qemu, args, fds=[*fds.values(), *self.spec.fds], log=self._file("qemu.log")
-            )
+            self.process = await QemuProcess.start(self.spec.qemu, args, fds=given, log=self._file("qemu.log"))
         finally:
             for end in theirs.values():
                 end.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -54,7 +54,8 @@ class Platform(Named):
     """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB.
 
     `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
-    device (with its options) of a disk to boot from.
+    device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
+    file that clones map and share (`mapped`), or in the `stream` with the rest.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Platform(Named):
     nic: str
     disk: str
     device_tree: DeviceTree
+    saved_memory: Literal["mapped", "stream"] = "stream"
     firmware: dict[str, Firmware] = Field(min_length=1)
 
     @property

@@ -29,8 +29,12 @@ class Qmp:
         self._listener = EventListener()
         self._listening: asyncio.Task[None] | None = None
 
-    async def connect(self, end: socket.socket) -> dict[str, Any]:
-        """Take the greeting and negotiate. Returns the greeting's `QMP` object. Raises QmpFailed."""
+    async def connect(self, end: socket.socket, *, greets: bool = True) -> dict[str, Any]:
+        """Take the greeting and negotiate. Returns the greeting's `QMP` object. Raises QmpFailed.
+
+        A QEMU that was saved and resumed has greeted somebody before, and negotiated: it no longer `greets`.
+        """
+        self._client.await_greeting = self._client.negotiate = greets
         self._client.register_listener(self._listener)
         try:
             await self._client.connect(end)

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-k", "--kernel", help="only this kernel column (stock, fixed), or your own vmlinux")
     made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
     made.add_argument("--append", default="", help="more arguments for dom0's kernel")
+    made.add_argument("--cold", action="store_true", help="boot everything: use no templates, and leave none")
     made.add_argument("-n", type=_count, metavar="N", help="cells at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
@@ -52,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours."""
     options = parser().parse_args(argv)
-    choice = Choice(options.platform, options.hypervisor, options.kernel, options.firmware, options.append)
+    choice = Choice(
+        options.platform, options.hypervisor, options.kernel, options.firmware, options.append, cold=options.cold
+    )
     choice.check()
     for target in (options.junit, options.json):
         if target is not None and not target.absolute().parent.is_dir():
@@ -98,6 +101,8 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, worker
     for name in ("platform", "hypervisor", "kernel", "firmware", "append"):
         if value := getattr(options, name):
             command += [f"--{name}", value]
+    if options.cold:
+        command.append("--cold")
     if options.junit is not None:
         command += ["--junitxml", str(options.junit.absolute())]
     log = run.directory / "pytest.log"

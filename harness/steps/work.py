@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from base.yamlmodel import Model
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.steps.disks import find_disk
@@ -82,8 +82,7 @@ class WholeParams(DomainParams):
     within: Seconds = 60.0
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Model):
     """What a domU is at: its boot, its activities, the disk they use, and how far each was when last seen."""
 
     boot: str
@@ -110,7 +109,8 @@ async def starts_work(cell: Cell, params: StartParams) -> str:
     if answer.status != 0:
         raise StepFailed(f"{name} cannot start to work: {answer.output.strip()}")
     boot = await boot_id(cell, name, params.within)
-    cell.notes[f"work-of-{name}"] = Work(boot, params.at, params.disk, dict.fromkeys(params.at, 0))
+    work = Work(boot=boot, at=params.at, disk=params.disk, seen=dict.fromkeys(params.at, 0))
+    cell.notes[f"work-of-{name}"] = work.model_dump(mode="json")
     return await _look(cell, params, params.within)
 
 
@@ -137,9 +137,9 @@ async def work_is_whole(cell: Cell, params: WholeParams) -> str:
 
 def _work(cell: Cell, name: str) -> Work:
     work = cell.notes.get(f"work-of-{name}")
-    if not isinstance(work, Work):
+    if work is None:
         raise StepFailed(f"{name} is not at work", hint="put the step `starts-work` before this one")
-    return work
+    return Work.model_validate(work)
 
 
 async def _look(cell: Cell, params: DomainParams, seconds: float, *, lost: float | None = None) -> str:
@@ -161,7 +161,7 @@ async def _look(cell: Cell, params: DomainParams, seconds: float, *, lost: float
     if "counter" in seen:
         await _check_counter(cell, name, seconds)
     gap = await _check_network(cell, name, seconds, work.seen["network"], lost) if "network" in seen else ""
-    cell.notes[f"work-of-{name}"] = Work(work.boot, work.at, work.disk, seen)
+    cell.notes[f"work-of-{name}"] = work.model_copy(update={"seen": seen}).model_dump(mode="json")
     return ", ".join(f"{activity} {count}" for activity, count in seen.items()) + gap
 
 

@@ -12,7 +12,7 @@ from harness.domain import Disk, Domain, DomainConfig
 
 if TYPE_CHECKING:
     from harness.cell import Cell
-    from harness.host import Host
+    from harness.host import Host, Slot
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,10 @@ class Toolstack(Protocol):
 
     async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
         """Start a domU and open its channels."""
+        ...
+
+    async def adopt(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot) -> Domain:
+        """Take up a domU that runs already, because its dom0 was resumed from a saved state."""
         ...
 
     async def list(self, cell: Cell, host: Host) -> list[DomainRow]:

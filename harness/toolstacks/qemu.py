@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
-from harness.host import BRIDGE, DEBUGGER, Host
+from harness.host import BRIDGE, DEBUGGER, Host, Slot
 from harness.toolstacks import DomainRow, HypervisorInfo, Migrated
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
@@ -62,7 +62,7 @@ class QemuToolstack:
         quantum = cell.hypervisor.domu.memory_quantum
         if config.memory % quantum:
             raise StepFailed(f"{config.name}: {config.memory} MiB is not a multiple of {quantum} MiB")
-        domain = await self._open(cell, config, host)
+        domain = await self._open(cell, config, host, host.take())
         slot, machine = domain.slot, host.machine
         greeting = asyncio.create_task(domain.qmp.connect(machine.port(slot.port("qmp"))))
         try:
@@ -81,8 +81,15 @@ class QemuToolstack:
             raise
         return domain
 
-    async def _open(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
-        machine, slot = host.machine, host.take()
+    async def adopt(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot) -> Domain:
+        """Take up a domU whose QEMU runs in a resumed dom0. Raises QmpFailed."""
+        domain = await self._open(cell, config, host, slot)
+        await domain.qmp.connect(host.machine.port(slot.port("qmp")), greets=False)
+        await domain.qmp.execute("query-status")
+        return domain
+
+    async def _open(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot) -> Domain:
+        machine = host.machine
         title = cell.incarnation(config.name)
 
         async def console(use: str, *, log: bool = False) -> Console:

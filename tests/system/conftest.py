@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def _images(request: pytest.FixtureRequest) -> None:
 def spec_for(tmp_path: Path) -> Callable[..., RunSpec]:
     """Return a maker of run-specs for steps of the test's own, on g5 with the fixed kernel unless told otherwise."""
 
-    def make(steps: str, platform: str = "g5", kernel: str = "fixed", **choice: str) -> RunSpec:
+    def make(steps: str, platform: str = "g5", kernel: str = "fixed", **choice: Any) -> RunSpec:
         path = tmp_path / "sabotage.yaml"
         path.write_text(HEAD + steps)
         (cell,) = plan([load_scenario(path)], Choice(platform, "kvm-pr", kernel, **choice))

@@ -1,0 +1,72 @@
+"""All that makes the state of a prepared machine, by name: a template is used only where all of it is the same."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+import sim
+from base.files import sha256_bytes
+from harness import toolstacks
+from harness.host import slots_for
+from harness.runspec import ImageRef, OwnFile, RunSpec
+from harness.verbs import verbs
+
+# The form in which templates are kept: another number makes all of them anew.
+FORM = "1"
+# Modules of ours, besides those of the verbs, that make a machine and what runs on it.
+_MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
+
+
+def label(spec: RunSpec, done: int) -> str:
+    """Say in words which machine it is and what was done on it."""
+    steps = ", ".join(step.title for step in spec.scenario.prepare[:done])
+    return f"{spec.platform.name}, {spec.hypervisor.name} ({spec.cell.kernel}): {steps}"
+
+
+def inputs(spec: RunSpec, done: int) -> dict[str, str]:
+    """Return what makes the state after the first `done` steps of the preparation."""
+    scenario = spec.scenario
+    steps = scenario.prepare[:done]
+    return {
+        "form": FORM,
+        "qemu": f"{spec.cell.qemu} {spec.qemu.digest}",
+        "platform": _json(spec.platform.model_dump(mode="json", exclude={"title", "note", "device_tree"})),
+        "firmware": spec.firmware,
+        "machine": _json(scenario.machine.model_dump(mode="json")),
+        "kernel": _digest(spec.kernel),
+        "initrd": _digest(spec.initrd),
+        "append": spec.append,
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu"})),
+        # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
+        "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
+        "steps": _json([{"verb": step.verb, **step.params} for step in steps]),
+        "code": code_digest(tuple(sorted({step.verb for step in steps}))),
+    }
+
+
+def code_digest(names: tuple[str, ...]) -> str:
+    """Return the digest of our own code that brings a machine through these verbs."""
+    return _sources(tuple(sorted({verbs()[name].function.__module__ for name in names})))
+
+
+@cache
+def _sources(modules: tuple[str, ...]) -> str:
+    files = [_file(name) for name in (*_MAKERS, *modules)]
+    for package in (sim, toolstacks):
+        files += sorted(Path(package.__path__[0]).glob("*.py"))
+    return sha256_bytes(b"\0".join(file.read_bytes() for file in files))
+
+
+def _file(module: str) -> Path:
+    return Path(str(sys.modules[module].__file__))
+
+
+def _digest(what: ImageRef | OwnFile) -> str:
+    return what.digest if isinstance(what, ImageRef) else what.sha256
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
