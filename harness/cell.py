@@ -30,7 +30,7 @@ from sim.platform import DOM0
 from sim.qemu import QemuBinary
 from sim.qmp import Qmp
 from sim.shell import Answer, Shell
-from sim.snapshot import memory_file, saved_memory
+from sim.snapshot import copied_memory, memory_file, saved_memory
 
 T = TypeVar("T")
 # So much of a command is told in an error.
@@ -128,11 +128,10 @@ class Cell:
         """Whether a domain's name is that of a dom0."""
         return name in self.spec.scenario.hosts
 
-    async def start_machine(self, name: str = DOM0, *, saved: Path | None = None) -> Machine:
+    async def start_machine(self, name: str = DOM0, *, saved: Path | None = None, again: bool = True) -> Machine:
         """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError.
 
-        With `saved` it waits for the state that is in that folder; else, if the cell may leave a template, it is one
-        that can be saved.
+        With `saved` it waits for the state that is in that folder; then `again` says whether it may itself be saved.
         """
         link = self._links.of(name, self.spec.platform)
         ports = tuple(port for slot in self._slots for port in slot.ports)
@@ -142,7 +141,7 @@ class Cell:
             ports=ports,
             args=(*self.machine_spec.args, *link.args),
             fds=link.fds,
-            ram=self._memory(name, saved),
+            ram=self._memory(name, saved, again=again),
             incoming=saved is not None,
         )
         if self._loader:
@@ -154,11 +153,15 @@ class Cell:
         self._stack.push_async_callback(self._close_domains, self._hosts[name])
         return machine
 
-    def _memory(self, name: str, saved: Path | None) -> Ram | None:
+    def _memory(self, name: str, saved: Path | None, *, again: bool) -> Ram | None:
         """Return the file that becomes the memory of a machine that is, or will be, saved with mapped memory."""
-        if not self.spec.warm or self.spec.platform.saved_memory != "mapped":
+        if self.spec.templates == "none" or self.spec.platform.saved_memory != "mapped":
             return None
-        ram = saved_memory(saved) if saved else memory_file(f"{name}-ram", self.machine_spec.memory)
+        title = f"{name}-ram"
+        if saved is None:
+            ram: Ram | None = memory_file(title, self.machine_spec.memory)
+        else:
+            ram = copied_memory(saved, title) if again else saved_memory(saved)
         if ram is not None:
             self._stack.callback(os.close, ram.descriptor)
         return ram

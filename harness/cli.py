@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "matrix": ("results.cli", "print the matrix from the results there are"),
     "list": ("harness.commands.listing", "list platforms, hypervisors, scenarios or cells"),
     "images": ("harness.commands.images", "list, build, verify or remove images"),
+    "templates": ("harness.commands.templates", "list or remove the saved machines from which cells start warm"),
     "doctor": ("harness.doctor", "check that this machine has what is needed"),
     "reap": ("harness.commands.reap", "end what a killed run left behind"),
     "test": ("harness.commands.test", "run the test bed's own tests through tox"),
@@ -25,7 +26,8 @@ EPILOG = """\
 exit codes: 0 all as expected, 1 the product is not as expected, 2 usage or bad input,
             3 our or the host's fault, 130 interrupted
 state:      TESTBED_CACHE and TESTBED_RESULTS name the folders (default: XDG's cache and state);
-            TESTBED_MIRROR overrides the Debian mirror of this machine's apt, TESTBED_FACTOR scales deadlines
+            TESTBED_MIRROR overrides the Debian mirror of this machine's apt, TESTBED_FACTOR scales deadlines,
+            TESTBED_TEMPLATES limits saved machines (GiB)
 
 `./testbed COMMAND --help` tells more."""
 

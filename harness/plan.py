@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from base.errors import UsageError
 from base.yamlmodel import suggest
@@ -14,6 +15,9 @@ from harness.scenario import Scenario
 from results.model import CellId
 from sim.platform import Platform, find_platform
 
+if TYPE_CHECKING:
+    from harness.runspec import Templates
+
 GDB = "gdb"
 
 
@@ -21,7 +25,8 @@ GDB = "gdb"
 class Choice:
     """What the user asks for; None means all there are.
 
-    `kernel` is the name of a column, or the path of a kernel of the user's own. A `cold` cell boots all that it needs.
+    `kernel` is the name of a column, or the path of a kernel of the user's own. `templates` are
+    what cells may do with templates at most; without any, they boot all that they need.
     """
 
     platform: str | None = None
@@ -29,7 +34,7 @@ class Choice:
     kernel: str | None = None
     firmware: str | None = None
     append: str = ""
-    cold: bool = False
+    templates: Templates = "make"
 
     @property
     def own_kernel(self) -> Path | None:
@@ -92,14 +97,15 @@ class PlannedCell:
         return self.platform.firmware[self.firmware].boot_loader if on_disk else None
 
     @property
-    def warm(self) -> bool:
-        """Whether the cell may start from a template, in place of its preparation.
+    def templates(self) -> Templates:
+        """Whether the cell may take its preparation from a template, and leave some.
 
         Not one that is about booting, nor one with several machines: their clocks run on from one another, as do
         those of machines that were switched on one after the other.
         """
         scenario = self.scenario
-        return not (self.choice.cold or scenario.cold or self.loader or len(scenario.hosts) > 1)
+        cold = scenario.cold or self.loader or len(scenario.hosts) > 1
+        return "none" if cold else self.choice.templates
 
     def id(self, qemu: str = "") -> CellId:
         """Return the cell's identity; `qemu` is the outer QEMU's version."""

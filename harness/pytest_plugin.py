@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from results.store import Run
 
 RUN_ID = "testbed_run"
-OPTIONS = ("platform", "hypervisor", "kernel", "firmware", "append", "cold")
+OPTIONS = ("platform", "hypervisor", "kernel", "firmware", "append")
 
 
 class CellFailed(Exception):
@@ -53,7 +53,8 @@ class ScenarioFile(pytest.File):
         from harness.scenario import load_scenario  # noqa: PLC0415
 
         try:
-            choice = Choice(**{name: self.config.getoption(name) for name in OPTIONS})
+            given = {name: self.config.getoption(name) for name in OPTIONS}
+            choice = Choice(**given, templates="none" if self.config.getoption("cold") else "make")
             choice.check()
             cells = plan([load_scenario(self.path)], choice)
         except TestbedError as error:

@@ -16,6 +16,7 @@ from results.model import CellId
 from sim.platform import Platform
 
 FILE = "run-spec.json"
+Templates = Literal["none", "use", "make"]
 
 
 class ImageRef(Model):
@@ -42,9 +43,9 @@ class DebuggerImages(Model):
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
-    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). A `warm` cell may start
-    from a template, and leave some. `factor` scales all deadlines (1: the host on which they were set), `seed` is for
-    whatever a step draws.
+    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `templates` says whether
+    the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
+    which they were set), `seed` is for whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -62,7 +63,7 @@ class RunSpec(Model):
     loader: ImageRef | OwnFile | None = None
     debugger: DebuggerImages | None = None
     append: str = ""
-    warm: bool = False
+    templates: Templates = "none"
     factor: float = Field(default=1.0, gt=0)
     seed: int
 

@@ -72,7 +72,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         loader=ImageRef(name=cell.loader, digest=made[cell.loader].digest) if cell.loader else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
-        warm=cell.warm,
+        templates=cell.templates,
         factor=host_factor(),
         seed=random.SystemRandom().getrandbits(32),
     )

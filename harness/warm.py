@@ -67,7 +67,9 @@ class Warm:
                     self._tell_missing(done, template, made_by)
                     continue
                 try:
-                    await _start(self._cell, self._store.folder(template), Frozen.model_validate(template.kept))
+                    again = self._cell.spec.templates == "make" and done < self._points[-1]
+                    frozen = Frozen.model_validate(template.kept)
+                    await _start(self._cell, self._store.folder(template), frozen, again=again)
                 except HostStarved:
                     raise
                 except (TestbedError, OSError, ValueError) as error:
@@ -92,7 +94,7 @@ class Warm:
         Raises StepFailed, QmpFailed, and as `Cell.wait` when the cell's own machine does not go on.
         """
         cell = self._cell
-        if done not in self._points or self._dom0_is_unusable():
+        if cell.spec.templates != "make" or done not in self._points or self._dom0_is_unusable():
             return
         with self._store.claim(label(cell.spec, done), inputs(cell.spec, done)) as draft:
             if draft is None:
@@ -129,7 +131,7 @@ class Warm:
         evidence.mkdir()  # noqa: ASYNC240  (one local folder)
         async with AsyncExitStack() as stack:
             clone = self._clone(stack, evidence)
-            await _start(clone, folder, frozen)
+            await _start(clone, folder, frozen, again=False)
             for name in (DOM0, *clone.domains):
                 before, after = [int(await clone.must(name, _INTERRUPTS, PATIENCE)) for _ in range(2)]
                 if after <= before:
@@ -150,10 +152,13 @@ def points(prepare: tuple[Step, ...]) -> tuple[int, ...]:
     return tuple(sorted({1, len(prepare)}))
 
 
-async def _start(cell: Cell, folder: Path, frozen: Frozen) -> None:
-    """Start a cell's machine from what was saved in a folder, and give its domains what is their own."""
+async def _start(cell: Cell, folder: Path, frozen: Frozen, *, again: bool) -> None:
+    """Start a cell's machine from what was saved in a folder, and give its domains what is their own.
+
+    `again` says whether it may itself be saved.
+    """
     _give_consoles(folder, cell.directory)
-    machine = await cell.start_machine(saved=folder)
+    machine = await cell.start_machine(saved=folder, again=again)
     await snapshot.load(machine, folder)
     await thaw(cell, frozen, PATIENCE)
     for name in (DOM0, *cell.domains):

@@ -105,7 +105,7 @@ class _Run:
             async with AsyncExitStack() as stack:
                 cell = self._cell(resolved, stack, self._directory)
                 warm = None
-                if self._spec.warm:
+                if self._spec.templates != "none":
                     warm = Warm(cell, partial(self._cell, resolved), self._step_facts)
                 await self._run_steps(cell, warm)
         except Exception as error:

@@ -38,15 +38,32 @@ def saved_memory(folder: Path) -> Ram | None:
     return Ram(os.open(path, os.O_RDWR | os.O_CLOEXEC), private=True) if path.exists() else None
 
 
+def copied_memory(folder: Path, name: str) -> Ram | None:
+    """Copy that memory for a clone that will be saved in its turn; None if the stream has it. Raises OSError."""
+    saved = saved_memory(folder)
+    if saved is None:
+        return None
+    try:
+        copy = memory_file(name, os.fstat(saved.descriptor).st_size >> 20)
+        _copy(saved.descriptor, copy.descriptor)
+    finally:
+        os.close(saved.descriptor)
+    return copy
+
+
 async def save(machine: Machine, folder: Path) -> int:
     """Stop a machine and write its state into a folder; it stays stopped. Returns the bytes on disk.
+
+    Its memory must be QEMU's own, or a file that is not private.
 
     Raises SnapshotFailed when QEMU cannot, QmpFailed, and as `Machine.wait`.
     """
     await machine.wait("the machine is saved", _send(machine, folder / STATE), PATIENCE)
     ram = machine.spec.ram
     if ram is not None:
-        await asyncio.to_thread(_copy, ram.descriptor, folder / RAM)
+        with (folder / RAM).open("wb") as stream:
+            os.truncate(stream.fileno(), os.fstat(ram.descriptor).st_size)
+            await asyncio.to_thread(_copy, ram.descriptor, stream.fileno())
     return sum(size_of(folder / name) for name in (STATE, RAM))
 
 
@@ -83,6 +100,10 @@ async def _send(machine: Machine, path: Path) -> None:
     if await _finished(machine, seen) != "completed":
         outcome: dict[str, Any] = await machine.qmp.execute("query-migrate")
         raise SnapshotFailed(f"QEMU did not save the machine: {outcome.get('error-desc', outcome['status'])}")
+    # QEMU says "completed" a moment before it is through ("Migration is not finalized yet"), and then says no more:
+    # each question gives it a turn of its main loop.
+    while (await machine.qmp.execute("query-status"))["status"] != "postmigrate":
+        pass
 
 
 async def _receive(machine: Machine, path: Path) -> None:
@@ -99,17 +120,15 @@ async def _finished(machine: Machine, since: int) -> str:
     return str(event["data"]["status"])
 
 
-def _copy(source: int, target: Path) -> None:
-    """Copy what was ever written to a file; holes stay holes."""
+def _copy(source: int, target: int) -> None:
+    """Copy what was ever written to a file to an empty one of its size; holes stay holes."""
     size = os.fstat(source).st_size
-    with target.open("wb") as stream:
-        os.truncate(stream.fileno(), size)
-        end = 0
-        while (start := _seek(source, end, os.SEEK_DATA)) < size:
-            end = _seek(source, start, os.SEEK_HOLE)
-            os.lseek(stream.fileno(), start, os.SEEK_SET)
-            while start < end:
-                start += os.sendfile(stream.fileno(), source, start, min(end - start, _CHUNK))
+    end = 0
+    while (start := _seek(source, end, os.SEEK_DATA)) < size:
+        end = _seek(source, start, os.SEEK_HOLE)
+        os.lseek(target, start, os.SEEK_SET)
+        while start < end:
+            start += os.sendfile(target, source, start, min(end - start, _CHUNK))
 
 
 def _seek(descriptor: int, offset: int, whence: int) -> int:

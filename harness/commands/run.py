@@ -54,7 +54,12 @@ def main(argv: Sequence[str]) -> int:
     """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours."""
     options = parser().parse_args(argv)
     choice = Choice(
-        options.platform, options.hypervisor, options.kernel, options.firmware, options.append, cold=options.cold
+        options.platform,
+        options.hypervisor,
+        options.kernel,
+        options.firmware,
+        options.append,
+        "none" if options.cold else "make",
     )
     choice.check()
     for target in (options.junit, options.json):

@@ -44,7 +44,7 @@ def spec_for(tmp_path: Path) -> Callable[..., RunSpec]:
     def make(steps: str, platform: str = "g5", kernel: str = "fixed", **choice: Any) -> RunSpec:
         path = tmp_path / "sabotage.yaml"
         path.write_text(HEAD + steps)
-        (cell,) = plan([load_scenario(path)], Choice(platform, "kvm-pr", kernel, **choice))
+        (cell,) = plan([load_scenario(path)], Choice(platform, "kvm-pr", kernel, **{"templates": "use", **choice}))
         return make_spec(cell, "test")
 
     return make
