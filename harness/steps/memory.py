@@ -27,7 +27,7 @@ class SetParams(DomainParams):
 
 
 class FillParams(DomainParams):
-    """Parameters of `fills-memory`: how many MiB of checksummed bytes the domU keeps in its memory."""
+    """Parameters of `fills-memory`: how many MiB of numbers the domU keeps in its memory."""
 
     size: Annotated[int, Field(gt=0)]
     within: Seconds = 120.0
@@ -73,17 +73,13 @@ async def mem_max(cell: Cell, params: SetParams) -> str:
 
 @verb("fills-memory")
 async def fills_memory(cell: Cell, params: FillParams) -> str:
-    """Let a domU keep random bytes in its memory."""
-    script = (
-        f"set -e; mount -o remount,size=100% /tmp; dd if=/dev/urandom of={FILLED} bs=1M count={params.size} "
-        f"2>/dev/null; stat -c %s {FILLED}; md5sum <{FILLED}"
-    )
+    """Let a domU keep numbers in its memory, each computed from the one before, from a random one on."""
+    script = f"mount -o remount,size=100% /tmp && witness fill {FILLED} {params.size} {cell.spec.seed}"
     answer = await cell.run(params.domain, script, params.within)
-    lines = answer.output.splitlines()
-    if answer.status != 0 or lines[0] != str(params.size << 20):
+    if answer.status != 0:
         raise StepFailed(f"{params.domain} cannot hold {params.size} MiB: {answer.output.strip()}")
-    cell.notes[f"filled-{params.domain}"] = lines[1]
-    return f"{params.size} MiB, {lines[1].split()[0]}"
+    cell.notes[f"filled-{params.domain}"] = {"size": params.size, "seed": cell.spec.seed}
+    return f"{params.size} MiB from {cell.spec.seed} on"
 
 
 @verb("mem-squeeze")
@@ -106,14 +102,14 @@ async def mem_squeeze(cell: Cell, params: SetParams) -> str:
 
 @verb("memory-is-kept", shorthand="domain")
 async def memory_is_kept(cell: Cell, params: DomainParams) -> str:
-    """Compare the checksum of what a domU keeps in its memory with that of what it put there."""
+    """Compare each number that a domU keeps in its memory with what it put there."""
     wanted = cell.notes.get(f"filled-{params.domain}")
     if wanted is None:
         raise StepFailed(f"{params.domain} keeps nothing", hint="put the step `fills-memory` before this one")
-    answer = await cell.run(params.domain, f"md5sum <{FILLED}", params.within)
-    if answer.output.strip() != wanted:
-        raise StepFailed(f"{params.domain} has {answer.output.strip()} in its memory, and put {wanted} there")
-    return str(wanted.split()[0])
+    answer = await cell.run(params.domain, f"witness verify {FILLED} {wanted['seed']}", params.within)
+    if answer.status != 0 or answer.output.strip() != str(wanted["size"]):
+        raise StepFailed(f"{params.domain} put {wanted['size']} MiB into its memory, and has: {answer.output.strip()}")
+    return f"{wanted['size']} MiB"
 
 
 async def _memory(cell: Cell, name: str, account: str, seconds: float) -> int:

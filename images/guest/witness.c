@@ -6,6 +6,8 @@
  *   witness timer PROGRESS          counts the ticks of a timer, ten in a second
  *   witness log PROGRESS LOG        appends a line to LOG and flushes it to the disk, over and over
  *   witness check LOG               reads LOG from its first line to its last, and prints how many there are
+ *   witness fill FILE MIB SEED      writes so many MiB of numbers, each computed from the one before
+ *   witness verify FILE SEED        reads them again, and prints how many MiB there are
  *
  * PROGRESS always holds one line of a fixed length: how far it is, and the chain's value there.
  */
@@ -19,7 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FACTOR = 75, ADDEND = 74, MODULUS = 65537, FIRST = 1, REPORT_EVERY = 10000, TICK_MS = 100, LOG_MS = 50 };
+enum { FACTOR = 75, ADDEND = 74, MODULUS = 65537, FIRST = 1, REPORT_EVERY = 10000, TICK_MS = 100, LOG_MS = 50,
+       MIB = 1 << 20, BLOCK = 1 << 16 };
 
 static void die(const char *what)
 {
@@ -117,6 +120,50 @@ static void check(const char *path)
 	printf("%" PRIu64 "\n", count);
 }
 
+/* Knuth's linear congruential generator (MMIX): every page of it is another. */
+static void numbers(uint64_t *block, size_t length, uint64_t *state)
+{
+	for (size_t at = 0; at < length; at++)
+		block[at] = *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+}
+
+static uint64_t block[BLOCK / sizeof(uint64_t)], wanted[BLOCK / sizeof(uint64_t)];
+
+static void fill(const char *path, uint64_t mib, uint64_t seed)
+{
+	int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	if (file < 0)
+		die(path);
+	for (uint64_t left = mib * (MIB / BLOCK); left > 0; left--) {
+		numbers(block, BLOCK / sizeof(uint64_t), &seed);
+		if (write(file, block, BLOCK) != BLOCK)
+			die(path);
+	}
+	printf("%" PRIu64 "\n", mib);
+}
+
+static void verify(const char *path, uint64_t seed)
+{
+	int file = open(path, O_RDONLY);
+	uint64_t blocks = 0;
+	ssize_t size;
+	if (file < 0)
+		die(path);
+	while ((size = read(file, block, BLOCK)) == BLOCK) {
+		numbers(wanted, BLOCK / sizeof(uint64_t), &seed);
+		for (size_t at = 0; at < BLOCK / sizeof(uint64_t); at++)
+			if (block[at] != wanted[at]) {
+				printf("at %#" PRIx64 " is %016" PRIx64 ", not %016" PRIx64 "\n",
+				       (blocks * BLOCK + at * 8), block[at], wanted[at]);
+				exit(1);
+			}
+		blocks++;
+	}
+	if (size != 0)
+		die(path);
+	printf("%" PRIu64 "\n", blocks / (MIB / BLOCK));
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[1] : "";
@@ -128,8 +175,13 @@ int main(int argc, char **argv)
 		append(argv[2], argv[3]);
 	else if (!strcmp(what, "check"))
 		check(argv[2]);
+	else if (!strcmp(what, "fill") && argc > 4)
+		fill(argv[2], strtoull(argv[3], NULL, 10), strtoull(argv[4], NULL, 10));
+	else if (!strcmp(what, "verify") && argc > 3)
+		verify(argv[2], strtoull(argv[3], NULL, 10));
 	else {
-		fputs("usage: witness counter|timer PROGRESS | log PROGRESS LOG | check LOG\n", stderr);
+		fputs("usage: witness counter|timer PROGRESS | log PROGRESS LOG | check LOG"
+		      " | fill FILE MIB SEED | verify FILE SEED\n", stderr);
 		return 2;
 	}
 	return 0;

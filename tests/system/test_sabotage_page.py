@@ -62,6 +62,13 @@ def _domu(options: str = "memory: 256") -> str:
             id="memory-ballooning: there is no balloon",
         ),
         pytest.param(
+            _domu() + "  - fills-memory: {domain: u1, size: 8}\n",
+            "  - run: {domain: u1, command: printf X | dd of=/tmp/filled bs=1 seek=4096 conv=notrunc}\n"
+            "  - memory-is-kept: u1\n",
+            "at 0x1000 is ",
+            id="memory-ballooning: a byte of the memory is another",
+        ),
+        pytest.param(
             _domu() + WORKING,
             "  - run: {domain: u1, command: kill $(cat /run/witness/counter.pid)}\n"
             "  - save: u1\n  - restore: u1\n  - work-goes-on: u1\n",
