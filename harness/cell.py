@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -172,9 +173,9 @@ class Cell:
         count = self.incarnations[name]
         return name if count == 1 else f"{name}.{count}"
 
-    def budget(self, seconds: float) -> Budget:
+    def budget(self, seconds: float, silence: float = math.inf) -> Budget:
         """Return a deadline of so many seconds of a calm host, scaled by the run's factor."""
-        return Budget.of(seconds, factor=self.spec.factor)
+        return Budget.of(seconds, factor=self.spec.factor, silence=silence)
 
     def domain(self, name: str) -> Domain:
         """Return a domU that was created. Raises StepFailed."""
@@ -207,17 +208,28 @@ class Cell:
         """Return console 0 of dom0 or of a domU. Raises StepFailed."""
         return self.host(name).machine.console if self.is_host(name) else self.domain(name).console
 
-    async def wait(self, what: str, work: Coroutine[Any, Any, T], seconds: float, *, domain: str = DOM0) -> T:
+    async def wait(
+        self,
+        what: str,
+        work: Coroutine[Any, Any, T],
+        seconds: float,
+        *,
+        domain: str = DOM0,
+        silence: float | None = None,
+    ) -> T:
         """Wait for `work` on the machine, at most `seconds` of a calm host, or until the domU it is about ends.
 
+        With `silence`, the domain's console must print something at least so often (seconds of a calm host).
         Raises what `sim.machine.Machine.wait` raises, and DomainEnded.
         """
+        budget = self.budget(seconds) if silence is None else self.budget(seconds, silence)
+        speaker = None if silence is None else self.console(domain)
         if domain not in self.domains:
             name = domain if domain in self._hosts else DOM0
-            return await self.host(name).machine.wait(what, work, self.budget(seconds))
+            return await self.host(name).machine.wait(what, work, budget, speaker=speaker)
         running = self.domains[domain]
         guarded = _while_alive(running, what, work)
-        return await running.host.machine.wait(what, guarded, self.budget(seconds))
+        return await running.host.machine.wait(what, guarded, budget, speaker=speaker)
 
     async def run(self, domain: str, command: str, seconds: float) -> Answer:
         """Run a command in a domain and return its answer, whatever its status. Raises as `wait`."""

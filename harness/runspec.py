@@ -45,7 +45,7 @@ class RunSpec(Model):
 
     `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `templates` says whether
     the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
-    which they were set), `seed` is for whatever a step draws.
+    which they were set; `factor_source` says how that is known), `seed` is for whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -65,6 +65,7 @@ class RunSpec(Model):
     append: str = ""
     templates: Templates = "none"
     factor: float = Field(default=1.0, gt=0)
+    factor_source: str = ""
     seed: int
 
     @property

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 from collections.abc import Mapping
 
 import images
-from base.errors import InfraError, UsageError
+from base.errors import InfraError
 from base.files import sha256_file
 from base.progress import Report, silent
+from harness.calibration import host_factor
 from harness.kernel import identify
 from harness.plan import GDB, PlannedCell
 from harness.resolve import KERNEL
@@ -20,21 +20,6 @@ from images import Artifact
 QEMU_PACKAGE = "qemu-system-ppc"
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
-
-
-def host_factor() -> float:
-    """Return by how much this host is slower than the one on which deadlines were set.
-
-    `TESTBED_FACTOR` sets it. Raises UsageError when that is no positive number.
-    """
-    text = os.environ.get("TESTBED_FACTOR", "1")
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if factor <= 0:
-        raise UsageError(f"TESTBED_FACTOR is '{text}', not a positive number", hint="2 doubles all deadlines")
-    return factor
 
 
 def qemu_version(artifact: Artifact) -> str:
@@ -57,9 +42,11 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         kernel = ImageRef(name=column.kernel, digest=made[column.kernel].digest)
         kernel_file = made[column.kernel].file(KERNEL)
     qemu = made[cell.hypervisor.qemu]
+    version = qemu_version(qemu)
+    factor = host_factor(qemu, version, report)
     return RunSpec(
         run=run,
-        cell=cell.id(qemu_version(qemu)),
+        cell=cell.id(version),
         scenario=cell.scenario,
         platform=cell.platform,
         hypervisor=cell.hypervisor,
@@ -73,7 +60,8 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
-        factor=host_factor(),
+        factor=factor.value,
+        factor_source=factor.source,
         seed=random.SystemRandom().getrandbits(32),
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from base.errors import InfraError, TestbedError
 from base.files import atomic_write
+from harness.backtrace import add_stacks
 from harness.cell import Cell
 from harness.resolve import Resolved, resolve
 from harness.runspec import FILE, RunSpec
@@ -203,7 +204,9 @@ class _Run:
         """Note the consoles' last lines and what QEMU still tells, while both are there."""
         for machine in cell.machines:
             if autopsy := await machine.autopsy():
-                self._journal.note(f"registers and state at the end: {autopsy.name}")
+                if kernel := cell.machine_spec.kernel:
+                    await add_stacks(machine.qmp, kernel, autopsy)
+                self._journal.note(f"registers, state and stacks at the end: {autopsy.name}")
             for console in machine.consoles:
                 if console.alarms:
                     self._journal.note(f"last lines of console {console.name}:\n{console.tail(TAIL_LINES)}")
@@ -227,5 +230,6 @@ def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
         "image.initrd": getattr(spec.initrd, "digest", getattr(spec.initrd, "sha256", "")),
         "firmware": spec.firmware,
         "host.factor": spec.factor,
+        "host.factor.source": spec.factor_source,
         "seed": spec.seed,
     }

@@ -67,7 +67,6 @@ class Console:
     ) -> None:
         self.name = name
         self.log_path = folder / f"{name}.log"
-        self.last_output = time.monotonic()
         self.alarm: asyncio.Future[Alarm] = asyncio.get_running_loop().create_future()
         self._end = end
         self._began = began
@@ -85,6 +84,7 @@ class Console:
         self._waiters: list[_Waiter] = []
         self._alarm_at: tuple[int, str, str] | None = None
         self.closed = asyncio.Event()
+        self._news = asyncio.Event()  # something was printed
         self._taps: list[Callable[[bytes], None]] = []
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -164,7 +164,7 @@ class Console:
     def feed(self, data: bytes) -> None:
         """Take in what the guest printed: keep, stamp, search."""
         now = time.monotonic()
-        self.last_output = now
+        self._news.set()
         self._log.write(data)
         self._log.flush()
         for tap in self._taps:
@@ -201,12 +201,13 @@ class Console:
         self._settling = asyncio.create_task(self._settle())
 
     async def _settle(self) -> None:
-        began = time.monotonic()
-        while not self.closed.is_set():
-            quiet = time.monotonic() - self.last_output
-            if quiet >= SETTLE_QUIET or time.monotonic() - began >= SETTLE_MOST:
-                break
-            await asyncio.sleep(SETTLE_QUIET - quiet)
+        # The first of these to pass ends the reading; so does a hang-up, which raises the alarm itself.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_MOST):
+                while True:
+                    self._news.clear()
+                    async with asyncio.timeout(SETTLE_QUIET):
+                        await self._news.wait()
         self._raise_alarm()
 
     def _raise_alarm(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.errors import DeadlineExpired, HostStarved
+from sim.errors import DeadlineExpired, HostStarved, NoOutput
 
 # However short a deadline is, so long (s) a guest may sleep, and the clock may run: the harness itself
 # and the host's disk have a part in every answer.
@@ -23,18 +24,25 @@ class Budget:
 
     `work`: CPU time that the vCPU threads use. `idle`: time in which they neither run nor wait for a
     CPU of the host, that is, the guest itself sleeps. `wall`: a cap on the time of day; past it, with the
-    other two unspent, it was the host that had no time (`HostStarved`).
+    other two unspent, it was the host that had no time (`HostStarved`). `silence`: work, or idle time, in
+    which a console that ought to speak prints nothing; output never makes the other limits longer.
     """
 
     work: float
     idle: float
     wall: float
+    silence: float = math.inf
 
     @classmethod
-    def of(cls, seconds: float, *, factor: float = 1.0) -> Budget:
+    def of(cls, seconds: float, *, factor: float = 1.0, silence: float = math.inf) -> Budget:
         """Make the usual budget for what takes at most `seconds` of a calm host of speed factor 1."""
         scaled = seconds * factor
-        return cls(work=scaled, idle=max(scaled, LEAST_IDLE), wall=max(scaled * WALL_SHARE, LEAST_WALL))
+        return cls(
+            work=scaled,
+            idle=max(scaled, LEAST_IDLE),
+            wall=max(scaled * WALL_SHARE, LEAST_WALL),
+            silence=silence * factor,
+        )
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,26 @@ def read_usage(pid: int, threads: Sequence[int]) -> Usage:
 
 
 class Meter:
-    """Watches one wait. `check` raises when the budget is spent."""
+    """Watches one wait. `check` raises when the budget is spent.
 
-    def __init__(self, what: str, budget: Budget, pid: int, threads: Sequence[int]) -> None:
+    `heard` returns how many bytes the console that ought to speak has printed so far.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        budget: Budget,
+        pid: int,
+        threads: Sequence[int],
+        heard: Callable[[], int] | None = None,
+    ) -> None:
         self._what = what
         self._budget = budget
         self._pid = pid
         self._threads = threads
+        self._heard = heard
+        self._bytes = heard() if heard else 0
+        self._spoke = (0.0, 0.0)  # work and idle time when the last output was noticed
         self._began = time.monotonic()
         self._before = read_usage(pid, threads)
 
@@ -79,13 +100,25 @@ class Meter:
         return work, max(0.0, wall - work - starved), wall
 
     def check(self) -> None:
-        """Raise DeadlineExpired, or HostStarved, when a limit is passed."""
+        """Raise DeadlineExpired, NoOutput or HostStarved when a limit is passed."""
         work, idle, wall = self.spent()
         account = f"{work:.1f} s of CPU used, {idle:.1f} s idle, {wall:.1f} s on the clock"
         if work > self._budget.work or idle > self._budget.idle:
             raise DeadlineExpired(self._what, account)
+        self._check_silence(work, idle, account)
         if wall > self._budget.wall:
             raise HostStarved(
                 f"{self._what}: the host is too busy to tell ({account})",
                 hint="run again with less beside it, or with fewer workers (-n)",
+            )
+
+    def _check_silence(self, work: float, idle: float, account: str) -> None:
+        if self._heard is None:
+            return
+        if (count := self._heard()) != self._bytes:
+            self._bytes, self._spoke = count, (work, idle)
+        quiet_work, quiet_idle = work - self._spoke[0], idle - self._spoke[1]
+        if quiet_work > self._budget.silence or quiet_idle > max(self._budget.silence, LEAST_IDLE):
+            raise NoOutput(
+                self._what, f"{quiet_work:.1f} s of CPU used and {quiet_idle:.1f} s idle without a word; {account}"
             )

@@ -27,6 +27,14 @@ class DeadlineExpired(SimError):
         self.what = what
 
 
+class NoOutput(DeadlineExpired):
+    """A console that ought to speak printed nothing for so long that the rest of the deadline is not worth its time."""
+
+    def __init__(self, what: str, spent: str) -> None:
+        SimError.__init__(self, f"{what}: no output for too long ({spent})")
+        self.what = what
+
+
 class QemuCrashed(SimError):
     """QEMU ended itself by an abort or a fault while it simulated the guest."""
 

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 from base.errors import TestbedError
 from sim.alarms import AlarmRule, linux_alarms
+from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import GuestAlarm, MachineStopped, QemuKilled, QmpFailed
@@ -30,7 +31,8 @@ T = TypeVar("T")
 WATCH_EVERY = 0.25
 # From the start of the process to QMP's greeting.
 GREETING = Budget(work=30, idle=30, wall=120)
-AUTOPSY_PATIENCE = 5.0
+# Of each console, in an autopsy.
+LAST_LINES = 40
 # Between the hang-up of a line and the news of QEMU's end (s).
 HANG_UP_PATIENCE = 1.0
 # QEMU's own limit for one virtio-serial device (VIRTIO_SERIAL_MAX_PORTS is 511; its default is 31).
@@ -193,7 +195,7 @@ class Machine:
             if hasattr(self, "qmp"):
                 # A QEMU that does not even hang up in order is ended all the same.
                 with contextlib.suppress(QmpFailed, TimeoutError):
-                    await asyncio.wait_for(self.qmp.close(), AUTOPSY_PATIENCE)
+                    await asyncio.wait_for(self.qmp.close(), PATIENCE)
         finally:
             if hasattr(self, "process"):
                 await self.process.stop()
@@ -212,6 +214,11 @@ class Machine:
     def consoles(self) -> tuple[Console, ...]:
         """All consoles that are read, command channels included."""
         return tuple(self._consoles)
+
+    @property
+    def vcpu_threads(self) -> tuple[int, ...]:
+        """The host's thread ids of the vCPUs."""
+        return tuple(self._vcpus)
 
     def port(self, name: str) -> socket.socket:
         """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""
@@ -258,15 +265,19 @@ class Machine:
         """Let no gdb in any more. Raises QmpFailed."""
         await close_stub(self.qmp)
 
-    async def wait(self, what: str, work: Coroutine[Any, Any, T], budget: Budget) -> T:
+    async def wait(
+        self, what: str, work: Coroutine[Any, Any, T], budget: Budget, *, speaker: Console | None = None
+    ) -> T:
         """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.
 
-        Raises what `work` raises, GuestAlarm, DeadlineExpired, HostStarved, or what the end means: MachineStopped,
-        QemuCrashed, QemuKilled, QemuRefused.
+        `speaker` is the console to which the budget's `silence` applies.
+        Raises what `work` raises, GuestAlarm, DeadlineExpired, NoOutput, HostStarved, or what the end means:
+        MachineStopped, QemuCrashed, QemuKilled, QemuRefused.
         """
         task = asyncio.create_task(work, name=what)
         stop = asyncio.create_task(self.qmp.event("SHUTDOWN"))
-        meter = Meter(what, budget, self.process.pid, self._vcpus)
+        heard = (lambda: speaker.received) if speaker else None
+        meter = Meter(what, budget, self.process.pid, self._vcpus, heard)
         try:
             while not task.done():
                 awaited: set[asyncio.Future[Any]] = {task, self.process.exited}
@@ -320,22 +331,14 @@ class Machine:
             raise GuestAlarm(console.name, f"{alarm.name}: {alarm.line}", alarm.excerpt)
 
     async def autopsy(self) -> Path | None:
-        """Write what can still be asked of the machine to `autopsy.txt`: state, and every CPU's registers.
+        """Write what can still be asked of the machine, and what it said last, to `autopsy.txt` (sim/autopsy.py).
 
-        Returns the file, or None when QEMU is gone. Raises nothing: it runs after a failure.
+        Returns the file, or None when QEMU is gone. Raises only OSError, when the file cannot be written.
         """
         if not hasattr(self, "process") or self.process.exited.done() or not self._vcpus:
             return None
         path = self._file("autopsy.txt")
-        parts: list[str] = []
-        try:
-            async with asyncio.timeout(AUTOPSY_PATIENCE):
-                parts.append(str(await self.qmp.execute("query-status")))
-                # Each is what a person would type next in QEMU's monitor.
-                for line in ("info registers -a", "info pic", "info chardev"):
-                    text = await self.qmp.execute("human-monitor-command", command_line=line)
-                    parts.append(f"(qemu) {line}\n{text}")
-        except (TimeoutError, QmpFailed) as error:
-            parts.append(f"QEMU no longer answers: {error or 'no answer in time'}")
-        path.write_text("\n\n".join(parts) + "\n")
+        screen = self.evidence / "screens" / self._file("end.png").name
+        tails = {console.name: console.tail(LAST_LINES) for console in self._consoles}
+        await examine(self.qmp, path, screen, tails)
         return path

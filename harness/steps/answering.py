@@ -16,6 +16,8 @@ from sim.platform import DOM0
 # A busybox shell's prompt for root, as the initramfs of dom0 and domU shows it.
 PROMPT = r"/ # "
 CHALLENGE_WITHIN = 15.0
+# A domain that boots and prints nothing for so long (s of a calm host) hangs; SILENCE_MEASURED
+SILENCE = 45.0
 EXCERPT = 400
 
 
@@ -75,7 +77,8 @@ async def boot_dom0(cell: Cell, params: BootParams) -> str:
     name = params.host
     machine = await cell.start_machine(name)
     cell.fact("qemu", machine.version)
-    await cell.wait(f"{name} opens its command channel", machine.command.hello(), params.within, domain=name)
+    opens = f"{name} opens its command channel"
+    await cell.wait(opens, machine.command.hello(), params.within, domain=name, silence=SILENCE)
     await cell.wait(f"{name} answers", machine.command.challenge(), CHALLENGE_WITHIN, domain=name)
     return f"QEMU {machine.version}"
 
@@ -84,7 +87,8 @@ async def boot_dom0(cell: Cell, params: BootParams) -> str:
 async def boots(cell: Cell, params: BootsParams) -> None:
     """Wait until a domU that was created answers on its command channel."""
     shell = cell.domain(params.domain).command
-    await cell.wait(f"{params.domain} opens its command channel", shell.hello(), params.within, domain=params.domain)
+    opens = f"{params.domain} opens its command channel"
+    await cell.wait(opens, shell.hello(), params.within, domain=params.domain, silence=SILENCE)
     await cell.wait(f"{params.domain} answers", shell.challenge(), CHALLENGE_WITHIN, domain=params.domain)
 
 

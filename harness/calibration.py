@@ -1,0 +1,104 @@
+"""The host's factor: how much slower than the reference it simulates, measured once per host and QEMU build."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from base.errors import TestbedError, UsageError
+from base.files import atomic_write, sha256_bytes
+from base.paths import cache_root
+from base.progress import Event, Report, silent
+from harness.resolve import qemu_binary
+from images import Artifact
+
+OVERRIDE = "TESTBED_FACTOR"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Factor:
+    """By how much deadlines are longer than on the reference host, and where that number comes from."""
+
+    value: float
+    source: str
+
+
+def host_factor(qemu: Artifact, version: str, report: Report = silent) -> Factor:
+    """Return the factor of this host with a QEMU: `TESTBED_FACTOR`, or what was measured, now if it never was.
+
+    A measurement that fails is said in `source`, and 1 is taken: whatever is wrong will show in the cell itself.
+    Raises UsageError when TESTBED_FACTOR is no positive number, OSError when the cache cannot be written.
+    """
+    if OVERRIDE in os.environ:
+        return Factor(_override(os.environ[OVERRIDE]), OVERRIDE)
+    folder = cache_root() / "calibration"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{_key(qemu.digest)}.json"
+    # All but one of the workers that begin together wait here for a second.
+    with FileLock(path.with_suffix(".lock")):
+        known = _read(path)
+        if known is None:
+            known = _measure(qemu, version, path, report)
+    return known
+
+
+def _override(text: str) -> float:
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < float("inf"):
+        raise UsageError(f"{OVERRIDE} is '{text}', not a positive number", hint="2 doubles all deadlines")
+    return factor
+
+
+def _key(digest: str) -> str:
+    """Return a name for what the speed depends on: this host by name, its CPU model, the QEMU build."""
+    return sha256_bytes("\n".join([platform.node(), cpu_model(), digest]).encode())[:16]
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the CPU model as the kernel names it ("" where it has no name, as on arm64: then the host's counts)."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "cpu\t"))), "")
+
+
+def _read(path: Path) -> Factor | None:
+    try:
+        content = json.loads(path.read_bytes())
+        if content["schema"] != SCHEMA:
+            return None
+        return Factor(float(content["factor"]), str(content["source"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, or damaged: it is measured anew
+
+
+def _measure(qemu: Artifact, version: str, path: Path, report: Report) -> Factor:
+    from sim.calibrate import measure  # noqa: PLC0415  (lazy: once per host)
+
+    task = f"calibrate {qemu.name}"
+    report(Event(task, "running", "how fast this host simulates"))
+    began = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="testbed-") as folder:
+            factor = round(measure(qemu_binary(qemu, version), Path(folder)), 3)
+    except TestbedError as error:
+        report(Event(task, "failed", f"{error.message}; deadlines are taken as they are"))
+        return Factor(1.0, f"not measured: {error.message}")
+    found = Factor(factor, f"measured {time.strftime('%Y-%m-%d', time.gmtime())}")
+    record = {"schema": SCHEMA, "factor": found.value, "source": found.source}
+    circumstances = {"host": platform.node(), "cpu": cpu_model(), "qemu": qemu.digest}
+    atomic_write(path, json.dumps({**record, **circumstances}, indent=1) + "\n")
+    report(Event(task, "done", f"factor {factor:.2f}", elapsed=time.monotonic() - began))
+    return found
