@@ -9,15 +9,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from base.errors import TestbedError, UsageError
 from base.files import atomic_write, sha256_bytes
 from base.paths import cache_root
 from base.progress import Event, Report, silent
-from harness.resolve import qemu_binary
-from images import Artifact
+
+if TYPE_CHECKING:
+    from images import Artifact
 
 OVERRIDE = "TESTBED_FACTOR"
 SCHEMA = 1
@@ -39,6 +39,8 @@ def host_factor(qemu: Artifact, version: str, report: Report = silent) -> Factor
     """
     if OVERRIDE in os.environ:
         return Factor(_override(os.environ[OVERRIDE]), OVERRIDE)
+    from filelock import FileLock  # noqa: PLC0415  (lazy: `run` with a wrong name answers at once)
+
     folder = cache_root() / "calibration"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_key(qemu.digest)}.json"
@@ -48,6 +50,12 @@ def host_factor(qemu: Artifact, version: str, report: Report = silent) -> Factor
         if known is None:
             known = _measure(qemu, version, path, report)
     return known
+
+
+def check_override() -> None:
+    """Raise UsageError when TESTBED_FACTOR is set to what is no positive number."""
+    if OVERRIDE in os.environ:
+        _override(os.environ[OVERRIDE])
 
 
 def _override(text: str) -> float:
@@ -85,7 +93,8 @@ def _read(path: Path) -> Factor | None:
 
 
 def _measure(qemu: Artifact, version: str, path: Path, report: Report) -> Factor:
-    from sim.calibrate import measure  # noqa: PLC0415  (lazy: once per host)
+    from harness.resolve import qemu_binary  # noqa: PLC0415  (lazy: once per host)
+    from sim.calibrate import measure  # noqa: PLC0415
 
     task = f"calibrate {qemu.name}"
     report(Event(task, "running", "how fast this host simulates"))

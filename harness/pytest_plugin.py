@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from harness import parallel
 
 if TYPE_CHECKING:
     from harness.plan import PlannedCell
@@ -31,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--append", default="", help="more arguments for dom0's kernel")
     group.addoption("--cold", action="store_true", help="boot everything: use no templates, and leave none")
     group.addoption("--testbed-run", help="add the results to this run (default: a new one)")
+    parallel.add_option(group)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ScenarioFile | None:
@@ -72,17 +76,14 @@ class CellItem(pytest.Item):
 
     def runtest(self) -> None:
         """Execute the cell; its verdict becomes pytest's outcome."""
-        from harness.specs import make_spec  # noqa: PLC0415
-        from harness.worker import leave_out, run_cell  # noqa: PLC0415
+        from harness.worker import leave_out  # noqa: PLC0415
 
         run = _run(self.config)
         if reason := self.cell.not_applicable:
             directory = run.cell_directory(self.cell.id())
             result = leave_out(run.id, self.cell.id(), reason, directory)
         else:
-            spec = make_spec(self.cell, run.id)
-            directory = run.cell_directory(spec.cell)
-            result = run_cell(spec, directory)
+            result, directory = self._execute(run)
         self.user_properties += [
             ("verdict", str(result.verdict)),
             ("status", str(result.status)),
@@ -96,6 +97,22 @@ class CellItem(pytest.Item):
             case "skip":
                 pytest.skip(result.message)
         raise CellFailed(describe(result, directory))
+
+    def _execute(self, run: Run) -> tuple[Result, Path]:
+        """Run the cell when it is its turn. What keeps it from beginning at all is a result too."""
+        from base.errors import TestbedError  # noqa: PLC0415
+        from harness.specs import make_spec  # noqa: PLC0415
+        from harness.worker import run_cell  # noqa: PLC0415
+
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(parallel.turn(self.config, self.cell))
+                spec = make_spec(self.cell, run.id)
+            except TestbedError as error:
+                directory = run.cell_directory(self.cell.id())
+                return parallel.give_up(run.id, self.cell, str(error), directory), directory
+            directory = run.cell_directory(spec.cell)
+            return run_cell(spec, directory), directory
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show what happened to the cell, and a traceback only for errors of the test bed itself."""
@@ -137,8 +154,31 @@ def _run(config: pytest.Config) -> Run:
     return config.stash[_RUN_KEY]
 
 
+def _runs_scenarios(config: pytest.Config) -> bool:
+    return any(Path(argument.partition("::")[0]).name.endswith(("scenarios", ".yaml")) for argument in config.args)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Let all parallel workers of a session that runs scenarios add to one run."""
-    if any(Path(argument.partition("::")[0]).name.endswith(("scenarios", ".yaml")) for argument in node.config.args):
+    """Let all parallel workers of a session that runs scenarios add to one run, and take turns."""
+    if _runs_scenarios(node.config):
         node.workerinput[RUN_ID] = _run(node.config).id
+        parallel.equip(node)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand cells out in their order; everything else as the user has asked."""
+    return parallel.make_scheduler(config, log) if _runs_scenarios(config) else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the cells that are ready, and of these with the longest."""
+    if items and not config.option.collectonly and all(isinstance(item, CellItem) for item in items):
+        parallel.arrange(config, items)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what the session began."""
+    parallel.stop(config)

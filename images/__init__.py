@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from images.api import cached, ensure
+    from images.api import build_order, cached, ensure
+    from images.background import Building
     from images.catalogue import Catalogue, load_catalogue
     from images.sc1 import rewrite_sc1
     from images.store import Artifact, Origin, Provenance
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Artifact",
+    "Building",
     "Catalogue",
     "Origin",
     "Provenance",
+    "build_order",
     "cached",
     "ensure",
     "load_catalogue",
@@ -25,7 +28,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("cached", "ensure"),
+    "api": ("build_order", "cached", "ensure"),
+    "background": ("Building",),
     "catalogue": ("Catalogue", "load_catalogue"),
     "sc1": ("rewrite_sc1",),
     "store": ("Artifact", "Origin", "Provenance"),

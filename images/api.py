@@ -37,6 +37,11 @@ def cached(name: str, *, catalogue: Catalogue | None = None) -> Artifact | None:
     return new_plan(catalogue).find(name)
 
 
+def build_order(names: Iterable[str], *, catalogue: Catalogue | None = None) -> list[str]:
+    """Return what the cache lacks for `names`, with its inputs, in about the order in which it is built."""
+    return new_plan(catalogue).missing(names)[1]
+
+
 def new_plan(catalogue: Catalogue | None = None) -> Plan:
     """Return a plan over the cache of this moment (`TESTBED_CACHE`). Raises YamlError, LockFileError."""
     store = Store()

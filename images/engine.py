@@ -29,6 +29,8 @@ from images.recipe import ClosureInput, FileInput, ImageInput, PackageInput, Rec
 from images.store import Artifact, Store, new_record, remove_tree
 from images.unpack import Unpacker
 
+# Hears of each image how it ended: the artifact, or what went wrong.
+Ended = Callable[[str, Artifact | TestbedError], None]
 # What a recipe is taken to need (seconds) before it was ever built here: only the order depends on it.
 _GUESS = 30.0
 # From how many images on the first build is a long one, and how long (docs/images.md).
@@ -71,6 +73,40 @@ class Engine:
             found |= self._build_all(missing)
         return {name: found[name] for name in wanted}
 
+    def build_each(self, names: Iterable[str], ended: Ended) -> None:
+        """Build what the cache lacks of `names`, and say of each how that ended as soon as it is known.
+
+        What cannot be made stops only what needs it. Raises Cancelled after `cancel`.
+        """
+        wanted = list(dict.fromkeys(names))
+        found, missing = self._plan.missing(wanted)
+        for name, artifact in found.items():
+            self._store.use(artifact)
+            ended(name, artifact)
+        if not missing:
+            return
+        try:
+            self._store.sweep()
+            self._check_host(missing)
+            self._plan.resolve(missing, self._archive(), self._report)
+            missing = self._plan.missing(missing)[1]
+        except Cancelled:
+            raise
+        except TestbedError as error:
+            for name in missing:
+                self._report(Event(f"image {name}", "failed", error.message.partition("\n")[0]))
+                ended(name, error)
+            return
+        self._build_all(missing, ended)
+        # Resolving can have turned a missing one into one that is there.
+        for name in wanted:
+            if name not in found and name not in missing and (late := self._plan.find(name)):
+                ended(name, late)
+
+    def cancel(self) -> None:
+        """Stop all builds, from any thread."""
+        self._processes.cancel()
+
     def _check_host(self, missing: list[str]) -> None:
         for name in missing:
             recipe = self._plan.catalogue.recipe(name)
@@ -88,7 +124,8 @@ class Engine:
             self._apt = AptArchive(self._store.folder("apt"), find_mirror(), self._processes, log)
         return self._apt
 
-    def _build_all(self, names: list[str]) -> dict[str, Artifact]:
+    def _build_all(self, names: list[str], ended: Ended | None = None) -> dict[str, Artifact]:
+        """Build all of `names`; the first failure ends it, unless `ended` wants to know of each."""
         if not self._expected and len(names) >= _MANY:
             self._report(Event("", "notice", f"{len(names)} images to build for the first time: {_FIRST_TIME}"))
         for name in names:
@@ -106,19 +143,36 @@ class Engine:
                     for name in ready[: limit - len(running)]:
                         del waiting[name]
                         running[pool.submit(self._build_one, name)] = name
-                    ended, _ = wait(running, return_when="FIRST_COMPLETED")
-                    if any(future.exception() for future in ended):
+                    over, _ = wait(running, return_when="FIRST_COMPLETED")
+                    fatal = any(future.exception() and (ended is None or _is_fatal(future)) for future in over)
+                    if fatal:
                         self._processes.cancel()
                         raise _first_error(wait(running).done)
-                    for future in ended:
+                    for future in over:
                         name = running.pop(future)
-                        done[name] = future.result()
+                        if error := future.exception():
+                            self._give_up(name, error, waiting, ended)
+                        else:
+                            done[name] = future.result()
+                            if ended is not None:
+                                ended(name, done[name])
                         for needs in waiting.values():
                             needs.discard(name)
             except BaseException:
                 self._processes.cancel()
                 raise
         return done
+
+    def _give_up(self, name: str, error: BaseException, waiting: dict[str, set[str]], ended: Ended | None) -> None:
+        """Leave out, and tell, what needs an image that could not be made; what only came after it stays."""
+        assert ended is not None
+        assert isinstance(error, TestbedError)
+        ended(name, error)
+        for other in [other for other in waiting if name in self._plan.catalogue.needs(other)]:
+            if waiting.pop(other, None) is not None:
+                lost = BuildError(f"image '{other}' needs image '{name}', and that failed: {error}", where=error.where)
+                self._report(Event(f"image {other}", "failed", f"image {name} failed"))
+                self._give_up(other, lost, waiting, ended)
 
     def _waits_for(self, name: str, among: set[str]) -> set[str]:
         recipe = self._plan.catalogue.recipe(name)
@@ -263,6 +317,12 @@ class Engine:
             timings[name] = round(elapsed, 1)
             with contextlib.suppress(OSError):
                 atomic_write(self._timings, json.dumps(timings, indent=1, sort_keys=True))
+
+
+def _is_fatal(future: Future[Artifact]) -> bool:
+    """Tell whether a build ended by what ends all of them: a bug, the user, the end of the run."""
+    error = future.exception()
+    return isinstance(error, Cancelled) or not isinstance(error, TestbedError)
 
 
 def _first_error(futures: Iterable[Future[Artifact]]) -> BaseException:

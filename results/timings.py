@@ -14,20 +14,22 @@ KEPT = 5
 
 
 def remember(directory: Path, result: Result) -> None:
-    """Add the durations of the passed steps in `result`, the last KEPT of each are kept. Raises OSError.
+    """Add the durations of the passed steps in `result`, and its own; the last KEPT of each are kept. Raises OSError.
 
     Only a directory inside a store (`ROOT/runs/RUN/cells/CELL`) has a place for them, others are left alone.
     """
     if directory.parent.name != "cells" or directory.parents[2].name != "runs":
         return
     path = _path(directory.parents[3], result.cell.id)
-    known = _read(path)
+    known, whole = _read_file(path)
+    if result.raw is not Verdict.INFRA:
+        whole = [*whole, round(result.elapsed, 3)][-KEPT:]
     for step in result.steps:
         if step.verdict is Verdict.PASS:
             key = _key(step.index, step.verb)
             known[key] = [*known.get(key, []), round(step.elapsed, 3)][-KEPT:]
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps({"schema": 1, "steps": known}) + "\n")
+    atomic_write(path, json.dumps({"schema": 1, "steps": known, "whole": whole}) + "\n")
 
 
 def history(cell_id: str, root: Path | None = None) -> dict[tuple[int, str], list[float]]:
@@ -35,8 +37,18 @@ def history(cell_id: str, root: Path | None = None) -> dict[tuple[int, str], lis
 
     Empty if the cell never ran here: knowing nothing is no error.
     """
-    known = _read(_path(root or results_root(), cell_id))
+    known = _read_file(_path(root or results_root(), cell_id))[0]
     return {(int(index), verb): values for key, values in known.items() for index, verb in [key.split(" ", 1)]}
+
+
+def all_whole(root: Path | None = None) -> dict[str, float]:
+    """Return how long each cell is expected to take as a whole, in seconds, by its id, however it ended before."""
+    found = {}
+    for path in sorted((root or results_root()).glob("timings/*.json")):
+        whole = expected(_read_file(path)[1])
+        if whole is not None:
+            found[path.stem] = whole
+    return found
 
 
 def expected(durations: list[float] | None) -> float | None:
@@ -52,10 +64,12 @@ def _path(root: Path, cell_id: str) -> Path:
     return root / "timings" / f"{cell_id}.json"
 
 
-def _read(path: Path) -> dict[str, list[float]]:
+def _read_file(path: Path) -> tuple[dict[str, list[float]], list[float]]:
+    """Return the durations by step, and those of the whole cell."""
     try:
-        steps = json.loads(path.read_bytes())["steps"]
-        return {str(key): [float(value) for value in values] for key, values in steps.items() if " " in key}
+        content = json.loads(path.read_bytes())
+        steps = {str(key): [float(value) for value in values] for key, values in content["steps"].items() if " " in key}
+        return steps, [float(value) for value in content.get("whole", [])]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # A convenience that is lost or damaged starts anew; the results themselves are elsewhere.
-        return {}
+        return {}, []

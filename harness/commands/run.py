@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from base import owner
 from base.errors import InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
+from harness.calibration import check_override
 from harness.display import Display, duration
 from harness.plan import Choice, PlannedCell, plan
 from harness.scenario import FOLDER, find_scenario, load_scenario
 from harness.watch import RunWatcher, cell_expected, cell_task
 from results.store import Run
+
+if TYPE_CHECKING:
+    from harness.beside import Side
 
 # What pytest answers when tests failed, and when there were none.
 PYTEST_FINE = (0, 1)
@@ -44,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
     made.add_argument("--append", default="", help="more arguments for dom0's kernel")
     made.add_argument("--cold", action="store_true", help="boot everything: use no templates, and leave none")
-    made.add_argument("-n", type=_count, metavar="N", help="cells at once (default: the number of CPUs)")
+    made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
     return made
@@ -62,6 +66,7 @@ def main(argv: Sequence[str]) -> int:
         "none" if options.cold else "make",
     )
     choice.check()
+    check_override()
     for target in (options.junit, options.json):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(f"cannot write {target}: its folder does not exist")
@@ -81,28 +86,28 @@ def _count(text: str) -> int:
 
 
 def _execute(cells: Sequence[PlannedCell], paths: Sequence[Path], options: argparse.Namespace) -> Run:
-    import images  # noqa: PLC0415  (lazy: a mistake in the arguments is told at once)
+    from harness.beside import beside_builds  # noqa: PLC0415  (lazy: a mistake in the arguments is told at once)
     from results.store import create_run  # noqa: PLC0415
 
     with Display("run") as display:
         for cell in cells:
             task = cell_task(cell.id().id)
             display.report(Event(task, "waiting", expected=cell_expected(cell.id().id)))
-        images.ensure(sorted({name for cell in cells for name in cell.images}), report=display.report)
         run = create_run(["testbed", "run", *sys.argv[2:]])
-        with RunWatcher(run, display.report):
-            _pytest(run, paths, options, min(options.n or os.cpu_count() or 1, len(cells)))
+        with beside_builds(cells, options.n, display.report) as side, RunWatcher(run, display.report):
+            _pytest(run, paths, options, side)
     return run
 
 
-def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, workers: int) -> None:
+def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, side: Side) -> None:
     """Run the cells in a pytest of their own, whose report goes to the run's folder."""
     # -P: a folder called `base` or `sim` where the user happens to be must not take the place of ours.
     command = [sys.executable, "-P", "-m", "pytest", "-p", "harness.pytest_plugin", "--rootdir", str(PROJECT)]
     command += ["-c", str(PROJECT / "pyproject.toml"), "--testbed-run", run.id, "-o", "addopts=", "-q"]
     command += ["-p", "no:cacheprovider"]  # the checkout may be read-only, and two runs at once never meet
-    if workers > 1:
-        command += ["-n", str(workers), "--dist", "worksteal"]
+    command += ["--testbed-coordinator", side.address]
+    if side.workers > 1:
+        command += ["-n", str(side.workers)]
     for name in ("platform", "hypervisor", "kernel", "firmware", "append"):
         if value := getattr(options, name):
             command += [f"--{name}", value]

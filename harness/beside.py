@@ -1,0 +1,68 @@
+"""What `testbed run` does beside its cells: it makes their images, measures the host, and keeps the order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Thread
+
+from base.progress import Event, Report
+from harness.calibration import host_factor
+from harness.capacity import make_pool
+from harness.coordinator import Coordinator
+from harness.plan import PlannedCell
+from harness.pool import Pool
+from harness.specs import qemu_version
+from images import Artifact, Building
+
+# While images are made, this part of the processors (one in N) is theirs: the compilers take what they get, and
+# deadlines count work, so this is only about how soon the first results come.
+BUILD_SHARE = 2
+# One worker more than can run: it has its Python up, and is the next to begin.
+SPARE_WORKERS = 1
+
+
+@dataclass(frozen=True)
+class Side:
+    """The address of the coordinator, and how many workers there should be."""
+
+    address: str
+    workers: int
+
+
+@contextmanager
+def beside_builds(cells: Sequence[PlannedCell], at_once: int | None, report: Report) -> Iterator[Side]:
+    """Make the images of cells that run meanwhile, each as soon as its own are there, at most so many at once.
+
+    Nothing is left running when the block ends, in whichever way.
+    """
+    hypervisors = {cell.hypervisor.qemu for cell in cells}
+
+    def ready(artifact: Artifact) -> None:
+        if artifact.name in hypervisors:
+            _calibrate(artifact, report)
+
+    pool = make_pool(at_once)
+    names = sorted({name for cell in cells for name in cell.images if not cell.not_applicable})
+    workers = min(at_once or pool.cpus + SPARE_WORKERS, len(cells))
+    with Building(names, report, ready=ready) as building, Coordinator(pool, building.wait) as coordinator:
+        _reserve(pool, building)
+        yield Side(coordinator.address, workers)
+
+
+def _reserve(pool: Pool, building: Building) -> None:
+    def watch() -> None:
+        pool.reserve(pool.cpus // BUILD_SHARE)
+        building.wait_all()
+        pool.reserve(0)
+
+    Thread(target=watch, name="builds-load", daemon=True).start()
+
+
+def _calibrate(qemu: Artifact, report: Report) -> None:
+    try:
+        host_factor(qemu, qemu_version(qemu), report)
+    except OSError as error:
+        # Each cell will say it, as a trouble of ours.
+        report(Event("", "notice", f"the host's speed cannot be kept: {error}"))

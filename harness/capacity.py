@@ -1,0 +1,52 @@
+"""What this host can carry, and what a cell takes of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.pool import Need, Pool
+
+if TYPE_CHECKING:
+    from harness.plan import PlannedCell
+
+# MiB besides the machines' own memory: QEMU with its translation cache, and the worker's Python.
+OVERHEAD = 250
+# MiB that are left to everybody else on the host.
+SPARE = 512
+# Seconds that a cell is taken to need before it ever passed here: a dom0, and more for each domU.
+GUESS, GUESS_DOMU = 15.0, 30.0
+
+
+def cores(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many processors this process may use: its affinity, and what a container's quota allows (cgroup 2)."""
+    mine = len(os.sched_getaffinity(0))
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+        return max(1, min(mine, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or no limit ("max")
+        return mine
+
+
+def available_memory() -> int:
+    """Return the MiB that new processes can have without swapping (MemAvailable, proc(5))."""
+    import psutil  # noqa: PLC0415  (lazy: `--help` stays quick)
+
+    return int(psutil.virtual_memory().available) >> 20
+
+
+def make_pool(cells: int | None = None) -> Pool:
+    """Return the pool of this host; at most so many `cells` of one vCPU run at once (None: one per processor)."""
+    memory = max(1, available_memory() - SPARE)
+    return Pool(cells or cores(), memory, available=lambda: available_memory() - SPARE)
+
+
+def need(cell: PlannedCell, known: float | None = None) -> Need:
+    """Return what a cell takes. `known` is its cost, if it ever ran."""
+    scenario = cell.scenario
+    wanted = scenario.machine
+    hosts = len(scenario.hosts)
+    memory = (wanted.memory or cell.platform.memory) + OVERHEAD
+    seconds = GUESS * hosts + GUESS_DOMU * len(scenario.domus) if known is None else known
+    return Need((wanted.cpus or cell.platform.cpus) * hosts, memory * hosts, seconds)
