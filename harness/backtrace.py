@@ -135,7 +135,7 @@ async def add_stacks(qmp: Qmp, kernel: Path, autopsy: Path) -> None:
         symbols = load_symbols(kernel)
         text = "\n".join(describe(stack, symbols) for stack in stacks)
     except (QmpFailed, TimeoutError) as error:
-        text = f"not to be had: {error or 'QEMU did not answer in time'}"
+        text = f"not to be had: {str(error) or 'QEMU did not answer in time'}"
     except TestbedError as error:
         text = str(error)
     with autopsy.open("a") as stream:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
@@ -19,8 +19,8 @@ QUERIES = ("query-status", "query-cpus-fast")
 MONITOR = ("info registers -a", "info pic", "info chardev")
 
 
-async def examine(qmp: Qmp, path: Path, screen: Path, tails: Mapping[str, str]) -> None:
-    """Write state, every CPU's registers, a picture of the `screen` if there is one, and the consoles' `tails`.
+async def examine(qmp: Qmp, path: Path, screen: Path, tails: Callable[[], Mapping[str, str]]) -> None:
+    """Write state, every CPU's registers, a picture of the `screen` if there is one, and at last the consoles' `tails`.
 
     What QEMU does not answer in time is said in the file. Raises OSError when that cannot be written.
     """
@@ -30,8 +30,8 @@ async def examine(qmp: Qmp, path: Path, screen: Path, tails: Mapping[str, str]) 
                 await _ask(qmp, stream)
                 stream.write(f"screen: {await _picture(qmp, screen)}\n\n")
         except (TimeoutError, QmpFailed) as error:
-            stream.write(f"QEMU no longer answers: {error or 'no answer in time'}\n\n")
-        for name, tail in tails.items():
+            stream.write(f"QEMU no longer answers: {str(error) or 'no answer in time'}\n\n")
+        for name, tail in tails().items():
             stream.write(f"last lines of console {name}:\n{tail or '(it printed nothing)'}\n\n")
 
 

@@ -339,6 +339,7 @@ class Machine:
             return None
         path = self._file("autopsy.txt")
         screen = self.evidence / "screens" / self._file("end.png").name
-        tails = {console.name: console.tail(LAST_LINES) for console in self._consoles}
-        await examine(self.qmp, path, screen, tails)
+        await examine(
+            self.qmp, path, screen, lambda: {console.name: console.tail(LAST_LINES) for console in self._consoles}
+        )
         return path

@@ -16,7 +16,8 @@ from sim.platform import DOM0
 # A busybox shell's prompt for root, as the initramfs of dom0 and domU shows it.
 PROMPT = r"/ # "
 CHALLENGE_WITHIN = 15.0
-# A domain that boots and prints nothing for so long (s of a calm host) hangs; SILENCE_MEASURED
+# A domain that boots and prints nothing for so long (s of a calm host) hangs. The longest silence of 80 boots that
+# succeeded was 13 s on the clock (a domU's firmware, on a host with three times more work than processors).
 SILENCE = 45.0
 EXCERPT = 400
 

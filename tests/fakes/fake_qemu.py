@@ -33,6 +33,8 @@ def answer(line: dict[str, object]) -> dict[str, object]:
     name = str(line["execute"])
     if name == "fail":
         return {"error": {"class": "GenericError", "desc": "as asked"}}
+    if name == "screendump":
+        return {"error": {"class": "GenericError", "desc": "There is no console to take a screendump from"}}
     return {"return": returns.get(name, {})}
 
 
@@ -50,15 +52,28 @@ def requests(end: socket.socket) -> Iterator[dict[str, object]]:
             yield request
 
 
-def serve_qmp(end: socket.socket) -> None:
+def serve_qmp(end: socket.socket, behaviour: str) -> None:
     def say(value: object) -> None:
         end.sendall(json.dumps(value).encode() + b"\r\n")
 
     say(GREETING)
     for request in requests(end):
+        if behaviour == "deaf" and request["execute"] not in {"qmp_capabilities", "query-cpus-fast"}:
+            continue
         say({**answer(request), **({"id": request["id"]} if "id" in request else {})})
         if request["execute"] == "event":
             say({"event": "RESET", "data": {}, "timestamp": {"seconds": 0, "microseconds": 0}})
+
+
+def boot(console: socket.socket, behaviour: str) -> None:
+    """Print what comes before the command channel is open, if ever it is."""
+    if behaviour == "panic":
+        console.sendall(b"[    1.000000] Kernel panic - not syn")
+        time.sleep(0.05)
+        console.sendall(b"cing: as asked\r\n[    1.1] Call Trace:\r\n[    1.2] .fake+0x1\r\n")
+    while behaviour == "babble":
+        console.sendall(b"[    2.000000] a line that leads nowhere\r\n")
+        time.sleep(0.02)
 
 
 def main() -> None:
@@ -72,12 +87,9 @@ def main() -> None:
     if behaviour == "mute":
         time.sleep(600)
     console = ends["console"]
-    threading.Thread(target=serve_qmp, args=(ends["qmp"],), daemon=True).start()
+    threading.Thread(target=serve_qmp, args=(ends["qmp"], behaviour), daemon=True).start()
     console.sendall(b"[    0.000000] Linux version fake\r\n")
-    if behaviour == "panic":
-        console.sendall(b"[    1.000000] Kernel panic - not syn")
-        time.sleep(0.05)
-        console.sendall(b"cing: as asked\r\n[    1.1] Call Trace:\r\n[    1.2] .fake+0x1\r\n")
+    boot(console, behaviour)
     if behaviour != "no-channel":
         ends["command"].sendall(b"testbed: channel open\n")
     shell = subprocess.Popen(["sh"], stdin=fds["command"], stdout=fds["command"], stderr=fds["command"])

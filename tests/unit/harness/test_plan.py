@@ -9,7 +9,6 @@ import pytest
 from base.errors import UsageError
 from harness.plan import Choice, plan
 from harness.scenario import MachineWish, Scenario, load_heads
-from harness.specs import host_factor
 from results.features import load_features
 
 
@@ -51,13 +50,6 @@ def test_the_image_of_a_column_is_not_needed_for_an_own_kernel() -> None:
     (own,) = plan([scenario], Choice("g5", None, "/some/vmlinux"))
     (fixed,) = plan([scenario], Choice("g5", None, "fixed"))
     assert set(fixed.images) - set(own.images) == {"linux-970-fixed"}
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "two", ""])
-def test_a_bad_factor_is_told(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TESTBED_FACTOR", text)
-    with pytest.raises(UsageError, match="TESTBED_FACTOR"):
-        host_factor()
 
 
 def test_the_own_kernel_is_checked_before_anything_starts(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from sim.errors import (
     DeadlineExpired,
     GuestAlarm,
     HostStarved,
+    NoOutput,
     QemuCrashed,
     QemuKilled,
     QemuRefused,
@@ -127,6 +129,34 @@ def test_a_spinning_guest_times_out_by_the_work_it_did(fake_spec: Make, tmp_path
         asyncio.run(scene())
 
 
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.deadline.LEAST_IDLE", 0.3)
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_a_console_that_says_nothing_ends_a_boot_before_its_deadline(fake_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with Machine(fake_spec("no-channel"), tmp_path) as machine:
+            budget = Budget(work=60, idle=60, wall=60, silence=0.3)
+            await machine.wait("hello", machine.command.hello(), budget, speaker=machine.console)
+
+    with pytest.raises(NoOutput, match=r"hello: no output for too long \(0.0 s of CPU used and 0.[3-9] s idle without"):
+        asyncio.run(scene())
+
+
+@pytest.mark.usefixtures("_impatient")
+def test_output_that_never_ends_makes_no_deadline_longer(fake_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with Machine(fake_spec("babble"), tmp_path) as machine:
+            budget = Budget(work=60, idle=1.5, wall=60, silence=0.5)
+            await machine.wait("hello", machine.command.hello(), budget, speaker=machine.console)
+
+    with pytest.raises(DeadlineExpired, match="hello: not within its deadline") as caught:
+        asyncio.run(scene())
+    assert not isinstance(caught.value, NoOutput)
+
+
 def test_a_starved_machine_is_not_the_products_fault(fake_spec: Make, tmp_path: Path) -> None:
     async def scene() -> None:
         async with Machine(fake_spec("boot"), tmp_path) as machine:
@@ -203,10 +233,33 @@ def test_an_event_that_came_before_the_wait_is_not_missed(fake_spec: Make, tmp_p
 def test_an_autopsy_has_state_and_registers(fake_spec: Make, tmp_path: Path) -> None:
     async def scene() -> None:
         async with Machine(fake_spec("boot"), tmp_path) as machine:
+            await _ready(machine)
             path = await machine.autopsy()
             assert path is not None
             text = path.read_text()
             assert "running" in text
             assert "(qemu) info registers -a\nfake registers" in text
+            assert "screen: no picture: There is no console to take a screendump from" in text
+            assert "last lines of console dom0:\n[    0.000000] Linux version fake" in text
 
     asyncio.run(scene())
+    assert not (tmp_path / "screens").exists()
+
+
+def test_an_autopsy_of_a_qemu_that_no_longer_answers_ends_in_time(
+    fake_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.autopsy.PATIENCE", 0.3)
+
+    async def scene() -> str:
+        async with Machine(fake_spec("deaf"), tmp_path) as machine:
+            await machine.wait("a line", machine.console.expect("fake"), SOON)
+            began = time.monotonic()
+            path = await machine.autopsy()
+            assert path is not None
+            assert time.monotonic() - began < 3
+            return path.read_text()
+
+    text = asyncio.run(scene())
+    assert "QEMU no longer answers: no answer in time" in text
+    assert "Linux version fake" in text
