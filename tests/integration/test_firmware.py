@@ -14,9 +14,11 @@ import psutil
 import pytest
 
 from harness.dialogue import Exchange, hold
+from sim.calibrate import LEAST, MOST, measure
 from sim.deadline import Budget
-from sim.errors import DeadlineExpired, MachineStopped, QemuCrashed, QemuKilled, QemuRefused
+from sim.errors import DeadlineExpired, MachineStopped, NoOutput, QemuCrashed, QemuKilled, QemuRefused
 from sim.machine import Machine, MachineSpec
+from sim.qemu import QemuBinary
 
 Make = Callable[[str, str], MachineSpec]
 FIRMWARE = Budget.of(60)
@@ -113,3 +115,30 @@ def test_qemu_is_gone_when_the_block_ends(firmware_spec: Make, tmp_path: Path) -
             return machine.process.pid
 
     assert not psutil.pid_exists(asyncio.run(scene()))
+
+
+def test_a_machine_with_a_display_has_a_picture_in_its_autopsy(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        spec = replace(firmware_spec("pseries-970", "slof"), args=("-device", "VGA,romfile="))
+        async with Machine(spec, tmp_path) as machine:
+            await machine.autopsy()
+
+    asyncio.run(scene())
+    assert (tmp_path / "screens/end.png").read_bytes().startswith(b"\x89PNG")
+    assert "screen: screens/end.png" in (tmp_path / "autopsy.txt").read_text()
+
+
+def test_the_host_s_speed_is_that_of_a_machine_that_exists(qemu: QemuBinary, tmp_path: Path) -> None:
+    """A day-old laptop and a ten-year-old server differ by less: the work is done, and counted in CPU time."""
+    assert LEAST < measure(qemu, tmp_path) < MOST
+
+
+def test_a_firmware_that_has_said_its_last_word_hangs(firmware_spec: Make, tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with Machine(firmware_spec("g5", "openbios"), tmp_path) as machine:
+            await machine.wait("the prompt", machine.console.expect(PROMPT), FIRMWARE)
+            never = machine.console.expect("never printed")
+            await machine.wait("a miracle", never, Budget.of(60, silence=1), speaker=machine.console)
+
+    with pytest.raises(NoOutput, match="a miracle: no output for too long"):
+        asyncio.run(scene())
