@@ -13,7 +13,7 @@ from pathlib import Path
 
 from base.errors import InfraError, TestbedError
 from base.files import atomic_write
-from harness.backtrace import add_stacks
+from harness.autopsy import examine_all
 from harness.cell import Cell
 from harness.resolve import Resolved, resolve
 from harness.runspec import FILE, RunSpec
@@ -202,11 +202,9 @@ class _Run:
 
     async def _keep_evidence(self, cell: Cell) -> None:
         """Note the consoles' last lines and what QEMU still tells, while both are there."""
+        for remark in await examine_all(cell):
+            self._journal.note(remark)
         for machine in cell.machines:
-            if autopsy := await machine.autopsy():
-                if kernel := cell.machine_spec.kernel:
-                    await add_stacks(machine.qmp, kernel, autopsy)
-                self._journal.note(f"registers, state and stacks at the end: {autopsy.name}")
             for console in machine.consoles:
                 if console.alarms:
                     self._journal.note(f"last lines of console {console.name}:\n{console.tail(TAIL_LINES)}")

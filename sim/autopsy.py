@@ -19,8 +19,8 @@ QUERIES = ("query-status", "query-cpus-fast")
 MONITOR = ("info registers -a", "info pic", "info chardev")
 
 
-async def examine(qmp: Qmp, path: Path, screen: Path, tails: Callable[[], Mapping[str, str]]) -> None:
-    """Write state, every CPU's registers, a picture of the `screen` if there is one, and at last the consoles' `tails`.
+async def examine(qmp: Qmp, path: Path, screen: Path | None, tails: Callable[[], Mapping[str, str]]) -> None:
+    """Write state, every CPU's registers, a picture for `screen` if there is a display, and the consoles' `tails`.
 
     What QEMU does not answer in time is said in the file. Raises OSError when that cannot be written.
     """
@@ -28,7 +28,8 @@ async def examine(qmp: Qmp, path: Path, screen: Path, tails: Callable[[], Mappin
         try:
             async with asyncio.timeout(PATIENCE):
                 await _ask(qmp, stream)
-                stream.write(f"screen: {await _picture(qmp, screen)}\n\n")
+                if screen is not None:
+                    stream.write(f"screen: {await _picture(qmp, screen)}\n\n")
         except (TimeoutError, QmpFailed) as error:
             stream.write(f"QEMU no longer answers: {str(error) or 'no answer in time'}\n\n")
         for name, tail in tails().items():

@@ -1,0 +1,55 @@
+"""What a cell's machines and domUs still tell after a step that did not pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import images
+from base.errors import TestbedError
+from harness.backtrace import add_stacks
+from harness.cell import Cell
+from harness.domain import Domain
+from harness.kernel import identify
+from harness.resolve import KERNEL
+from sim.autopsy import examine
+from sim.machine import LAST_LINES
+
+
+async def examine_all(cell: Cell) -> list[str]:
+    """Write the autopsies of all machines and domUs that are there; returns a line about each.
+
+    Raises only OSError, when a file cannot be written. Takes no longer than the patience of each (sim/autopsy.py,
+    sim/frames.py).
+    """
+    said: list[str] = []
+    for machine in cell.machines:
+        if path := await machine.autopsy():
+            if kernel := cell.machine_spec.kernel:
+                await add_stacks(machine.qmp, kernel, path)
+            said.append(f"registers, state and stacks at the end: {path.name}")
+    for domain in cell.domains.values():
+        if not domain.ended.done() and not domain.host.machine.process.exited.done():
+            said.append(await _domain(cell, domain))
+    return said
+
+
+async def _domain(cell: Cell, domain: Domain) -> str:
+    """Ask the QEMU that runs in dom0, as far as dom0 still lets it answer."""
+    name = domain.name
+    path = cell.directory / f"autopsy.{name}.txt"
+    # Without a picture: that QEMU's files are dom0's.
+    await examine(domain.qmp, path, None, lambda: {name: domain.console.tail(LAST_LINES)})
+    try:
+        await add_stacks(domain.qmp, _domu_kernel(cell), path)
+    except TestbedError as error:
+        return f"registers and state of {name} at the end: {path.name}; no stacks: {error.message}"
+    return f"registers, state and stacks of {name} at the end: {path.name}"
+
+
+def _domu_kernel(cell: Cell) -> Path:
+    """Return the file of the kernel that domUs run. Raises TestbedError if it is not in the cache any more."""
+    name = cell.hypervisor.column(cell.spec.cell.kernel).domu_kernel
+    artifact = images.cached(name)
+    if artifact is None or identify(artifact.file(KERNEL)) != cell.spec.domu_identity:
+        raise TestbedError(f"image {name} is not the kernel that runs there")
+    return artifact.file(KERNEL)
