@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PAGE_OFFSET = 0xC000_0000_0000_0000
 MSR_PR, MSR_IR = 1 << 14, 1 << 5
 # An interrupt's frame in Linux (arch/powerpc/include/asm/ptrace.h): a mark, then registers (struct pt_regs). For ELFv1
-# the mark is 96 bytes from the frame's start and the registers 112; for ELFv2 16 and 32, and before 6.2 96 and 112 too.
-REGS_MARKER = int.from_bytes(b"regshere", "big")
+# the mark is 96 bytes from the frame's start and the registers 112, for ELFv2 16 and 32.
+REGS_MARKERS = {int.from_bytes(b"regshere", "big"), int.from_bytes(b"REGS", "big")}  # older kernels, 6.1
 MARKS = ((12, 14), (2, 4))
 PT_NIP, PT_TRAP = 32, 40  # words into struct pt_regs
 
@@ -123,7 +123,7 @@ def _named(address: int, symbols: Symbols) -> str:
 def _interrupted(frame: Frame) -> tuple[int, int] | None:
     """Return where an interrupt came and which, if the frame holds the registers of one."""
     for mark, registers in MARKS:
-        if len(frame.words) > registers + PT_TRAP and frame.words[mark] == REGS_MARKER:
+        if len(frame.words) > registers + PT_TRAP and frame.words[mark] in REGS_MARKERS:
             return frame.words[registers + PT_NIP], frame.words[registers + PT_TRAP]
     return None
 

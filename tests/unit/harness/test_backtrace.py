@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import TestbedError
-from harness.backtrace import MSR_IR, MSR_PR, PAGE_OFFSET, REGS_MARKER, Symbols, describe, load_symbols
+from harness.backtrace import MSR_IR, MSR_PR, PAGE_OFFSET, REGS_MARKERS, Symbols, describe, load_symbols
 from sim.frames import CpuStack, Frame
 
 BASE = PAGE_OFFSET + 0x8000
@@ -39,9 +39,10 @@ def test_the_caller_s_frame_tells_where_a_function_returns_to() -> None:
     ]
 
 
-def test_what_an_interrupt_came_into_is_named() -> None:
+@pytest.mark.parametrize("marker", sorted(REGS_MARKERS))
+def test_what_an_interrupt_came_into_is_named(marker: int) -> None:
     words = [0] * 64
-    words[0], words[12], words[14 + 32], words[14 + 40] = 0x1200, REGS_MARKER, BASE + 0x104, 0x900
+    words[0], words[12], words[14 + 32], words[14 + 40] = 0x1200, marker, BASE + 0x104, 0x900
     text = describe(_stack(BASE, Frame(0x1000, tuple(words)), Frame(0x1200, (0, 0, 0))), SYMBOLS)
     assert f"--- interrupt 0x900 at {BASE + 0x104:016x} sleep_on+0x4/0x80" in text
 
