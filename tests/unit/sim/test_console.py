@@ -125,3 +125,22 @@ def test_memory_stays_bounded_while_nobody_waits(tmp_path: Path) -> None:
         assert len(console._buffer) <= 4 << 20
 
     _with_console(tmp_path, scene)
+
+
+def test_an_oops_is_read_to_its_end_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.console.SETTLE_QUIET", 0.4)
+    monkeypatch.setattr("sim.console.SETTLE_MOST", 1.5)
+
+    async def scene(console: Console, _: socket.socket) -> None:
+        began = asyncio.get_running_loop().time()
+        console.feed(b"Kernel panic - not syncing: x\n")
+        for number in itertools.count():
+            if console.alarm.done():
+                break
+            await asyncio.sleep(0.1)
+            console.feed(b"line %d\n" % number)
+        took = asyncio.get_running_loop().time() - began
+        assert 1.4 < took < 6, "it ends by the cap, because the console is never silent"
+        assert "line 5" in (await console.alarm).excerpt
+
+    _with_console(tmp_path, scene)
