@@ -19,10 +19,10 @@ from base.errors import InfraError
 from base.files import atomic_write
 from results.entries import CellEnd, CellStart, Entry, Fact, StepEnd, StepStart, read_entry
 from results.model import SCHEMA, CellId, Result, Scalar, Section, Status, StepPlan, StepResult, Verdict
+from results.seal import KEY, RESULT, make_seal
 from results.timings import remember
 
 JOURNAL = "journal.jsonl"
-RESULT = "result.json"
 
 
 class Journal:
@@ -100,9 +100,14 @@ class Journal:
         self._append("cell-end", verdict=verdict, raw=raw, status=status, message=message)
 
     def finish(self, result: Result) -> None:
-        """Write `cell-end`, then `result.json`, close, and remember how long the steps took. Raises OSError."""
+        """Write `cell-end`, then `result.json` with the seal of all evidence; close, and remember the steps' times.
+
+        All other files of the directory must be whole. Raises OSError.
+        """
         self.cell_end(result.verdict, result.raw, result.status, result.message)
-        atomic_write(self.directory / RESULT, result.model_dump_json(by_alias=True, indent=1) + "\n")
+        content = result.model_dump(mode="json", by_alias=True)
+        content[KEY] = make_seal(self.directory, content)
+        atomic_write(self.directory / RESULT, json.dumps(content, indent=1) + "\n")
         self.close()
         remember(self.directory, result)
 

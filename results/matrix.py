@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from results.features import Feature, Features, load_features
 from results.model import SCHEMA, Status, Verdict
-from results.store import Stored
+from results.seal import SealState
+from results.stored import Stored
 
 # Said wherever a status is shown: green on QEMU is not green on hardware.
 SIMULATED = "simulated: real hypervisors on QEMU's machines, not on hardware"
@@ -35,7 +37,10 @@ class MatrixCell:
 
     @property
     def remark(self) -> str:
-        """Return what a reader must know beside the status: "known", "unexpected", "1 of 2 ran"; or nothing."""
+        """Return what a reader must know beside the status; nothing if there is no such thing.
+
+        "known", "unexpected", "1 of 2 ran"; "edited", "unsealed" (whether it is as it was cannot be told), "stale".
+        """
         verdicts = {stored.result.verdict for stored in self.results}
         remarks = []
         if Verdict.XPASS in verdicts:
@@ -46,6 +51,12 @@ class MatrixCell:
         ran = sum(stored.result.speaks for stored in counted)
         if 0 < ran < len(counted):
             remarks.append(f"{ran} of {len(counted)} ran")
+        if any(stored.edited for stored in counted):
+            remarks.append("edited")
+        if any(stored.seal is SealState.UNSEALED and stored.result.speaks for stored in counted):
+            remarks.append("unsealed")
+        if any(stored.stale for stored in counted):
+            remarks.append("stale")
         return ", ".join(remarks)
 
 
@@ -60,17 +71,26 @@ class Matrix:
 
     def cell(self, feature: str, column: Column) -> MatrixCell:
         """Return the results of one feature in one column, perhaps none."""
-        return MatrixCell(
-            tuple(
-                stored
-                for stored in self.results
-                if stored.result.cell.feature == feature and column_of(stored) == column
-            )
-        )
+        return MatrixCell(tuple(self._by_place.get((feature, column), ())))
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, Column], list[Stored]]:
+        found: dict[tuple[str, Column], list[Stored]] = {}
+        for stored in self.results:
+            found.setdefault((stored.result.cell.feature, column_of(stored)), []).append(stored)
+        return found
 
     def remarkable(self) -> list[Stored]:
         """Return the results that need a word: all but plain `yes`, `n/a` and cells left out by the plan."""
         return [stored for stored in self.results if stored.result.verdict not in (Verdict.PASS, Verdict.SKIP)]
+
+    def stale(self) -> dict[str, list[Stored]]:
+        """Return the stale results by their reason."""
+        found: dict[str, list[Stored]] = {}
+        for stored in self.results:
+            for reason in stored.stale:
+                found.setdefault(reason, []).append(stored)
+        return found
 
     def runs(self) -> list[str]:
         """Return the ids of the runs that the results are from, oldest first."""
@@ -131,11 +151,19 @@ def _cell(stored: Stored) -> dict[str, Any]:
         **result.cell.model_dump(mode="json"),
         "status": result.status.value,
         "verdict": result.verdict.value,
+        "raw": result.raw.value,
         "message": result.message,
         "run": result.run,
         "started": result.started.isoformat(),
         "elapsed": result.elapsed,
         "evidence": str(stored.evidence),
         "directory": str(stored.directory),
+        "declared": result.declared,
+        "attempt": stored.attempt,
+        "retried": stored.retried,
+        "inputs": dict(stored.inputs),
+        "seal": stored.seal.value,
+        "faults": list(stored.faults),
+        "stale": list(stored.stale),
         "expectation": None if result.expectation is None else result.expectation.model_dump(mode="json"),
     }

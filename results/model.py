@@ -107,15 +107,13 @@ class Reason(Record):
     link: str
 
 
-class Result(Record):
-    """What one execution of a cell gave (`result.json`).
+class Summary(Record):
+    """What one execution of a cell gave, without its steps.
 
     `declared` is the number of steps the scenario has, `raw` the verdict before expectations, `started` in
-    UTC, `elapsed` in seconds, `facts` what a reader wants to know of the circumstances (kernel release,
-    image digests, host factor). A verdict or status that does not follow from the steps is refused.
+    UTC, `elapsed` in seconds.
     """
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
     run: str
     cell: CellId
     verdict: Verdict
@@ -125,9 +123,23 @@ class Result(Record):
     started: datetime
     elapsed: float = Field(ge=0)
     declared: int = Field(ge=0)
+    expectation: Reason | None = None
+
+    @property
+    def speaks(self) -> bool:
+        """Return whether this says anything about the product; trouble of ours and a skip do not."""
+        return self.status is not Status.UNTESTED
+
+
+class Result(Summary):
+    """The whole of it (`result.json`): its steps, and `facts`, what a reader wants to know of the circumstances.
+
+    A verdict or status that does not follow from the steps is refused.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     steps: tuple[StepResult, ...] = ()
     facts: dict[str, Scalar] = Field(default_factory=dict)
-    expectation: Reason | None = None
 
     @model_validator(mode="after")
     def _is_computed(self) -> Self:
@@ -145,10 +157,9 @@ class Result(Record):
             raise ValueError(f"verdict {self.verdict} does not follow from {self.raw} and the expectation")
         return self
 
-    @property
-    def speaks(self) -> bool:
-        """Return whether this says anything about the product; trouble of ours and a skip do not."""
-        return self.status is not Status.UNTESTED
+    def summary(self) -> Summary:
+        """Return this without steps and facts."""
+        return Summary.model_construct(**{name: getattr(self, name) for name in Summary.model_fields})
 
 
 def raw_verdict(steps: Sequence[StepResult], declared: int) -> Verdict:

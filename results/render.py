@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from results.matrix import SIMULATED, Column, Matrix, MatrixCell
 from results.model import Status
-from results.store import Stored
+from results.stored import Stored
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,7 +89,11 @@ def footer(matrix: Matrix) -> list[str]:
     first, last = f"{when[0]:%Y-%m-%d %H:%M}", f"{when[-1]:%Y-%m-%d %H:%M}"
     span = first if first == last else f"{first} to {last}"
     shown = ", ".join(runs[-3:]) + (f" and {len(runs) - 3} before" if len(runs) > 3 else "")
-    return [f"{count(len(matrix.results), 'cell')}, {span} UTC, from {'run' if len(runs) == 1 else 'runs'} {shown}"]
+    stale = [f"stale ({reason}): {count(len(found), 'cell')}" for reason, found in matrix.stale().items()]
+    return [
+        f"{count(len(matrix.results), 'cell')}, {span} UTC, from {'run' if len(runs) == 1 else 'runs'} {shown}",
+        *stale,
+    ]
 
 
 def count(number: int, what: str) -> str:
