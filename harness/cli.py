@@ -13,7 +13,7 @@ from base.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_USAGE, TestbedError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.commands.run", "boot the hypervisors, run the scenarios, print the matrix"),
     "boot": ("harness.commands.boot", "an interactive console on a simulated machine"),
-    "matrix": ("results.cli", "print the matrix from the results there are"),
+    "matrix": ("harness.commands.matrix", "print the matrix from the results there are"),
     "list": ("harness.commands.listing", "list platforms, hypervisors, scenarios or cells"),
     "images": ("harness.commands.images", "list, build, verify or remove images"),
     "templates": ("harness.commands.templates", "list or remove the saved machines from which cells start warm"),

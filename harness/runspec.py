@@ -20,10 +20,14 @@ Templates = Literal["none", "use", "make"]
 
 
 class ImageRef(Model):
-    """An image by name and digest; the worker finds it in its cache, or makes it and compares."""
+    """An image by name and digest; the worker finds it in its cache, or makes it and compares.
+
+    `recipe` is the digest of what made it ("": not recorded), for those who ask later what changed.
+    """
 
     name: str
     digest: str
+    recipe: str = ""
 
 
 class OwnFile(Model):

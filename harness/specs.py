@@ -39,7 +39,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         kernel: ImageRef | OwnFile = OwnFile(path=own, sha256=sha256_file(own))
         kernel_file = own
     else:
-        kernel = ImageRef(name=column.kernel, digest=made[column.kernel].digest)
+        kernel = _image(made[column.kernel])
         kernel_file = made[column.kernel].file(KERNEL)
     qemu = made[cell.hypervisor.qemu]
     version = qemu_version(qemu)
@@ -51,12 +51,12 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         platform=cell.platform,
         hypervisor=cell.hypervisor,
         firmware=cell.firmware,
-        qemu=ImageRef(name=qemu.name, digest=qemu.digest),
+        qemu=_image(qemu),
         kernel=kernel,
         kernel_identity=identify(kernel_file),
         domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
-        initrd=ImageRef(name=column.initrd, digest=made[column.initrd].digest),
-        loader=ImageRef(name=cell.loader, digest=made[cell.loader].digest) if cell.loader else None,
+        initrd=_image(made[column.initrd]),
+        loader=_image(made[cell.loader]) if cell.loader else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
@@ -70,6 +70,8 @@ def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages
     if not cell.scenario.debugger:
         return None
     kernel = cell.hypervisor.column(cell.kernel).domu_kernel
-    return DebuggerImages(
-        gdb=ImageRef(name=GDB, digest=made[GDB].digest), domu_kernel=ImageRef(name=kernel, digest=made[kernel].digest)
-    )
+    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]))
+
+
+def _image(artifact: Artifact) -> ImageRef:
+    return ImageRef(name=artifact.name, digest=artifact.digest, recipe=artifact.provenance.recipe_digest)

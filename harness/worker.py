@@ -15,6 +15,7 @@ from base.errors import InfraError, TestbedError
 from base.files import atomic_write
 from harness.autopsy import examine_all
 from harness.cell import Cell
+from harness.circumstances import circumstances
 from harness.resolve import Resolved, resolve
 from harness.runspec import FILE, RunSpec
 from harness.scenario import Step
@@ -230,4 +231,5 @@ def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
         "host.factor": spec.factor,
         "host.factor.source": spec.factor_source,
         "seed": spec.seed,
+        **circumstances(),
     }

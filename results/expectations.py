@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from base.errors import EXIT_INFRA, EXIT_OK, EXIT_UNEXPECTED
 from base.yamlmodel import Model, load
-from results.model import CellId, Reason, Result, Scalar, Section, Verdict
+from results.model import CellId, Reason, Scalar, Section, Summary, Verdict
 
 DEFAULT = Path(__file__).with_name("expectations.yaml")
 NUMBERS = re.compile(r"\d+(\.\d+)*")
@@ -156,13 +156,13 @@ def load_expectations(path: Path = DEFAULT) -> Expectations:
     return Expectations(load(path, _File).expectations)
 
 
-def unexpected(results: Sequence[Result]) -> list[Result]:
+def unexpected(results: Sequence[Summary]) -> list[Summary]:
     """Return the results that somebody must look at: the product's surprises first, then trouble of ours."""
     surprises = [result for result in results if result.verdict in (Verdict.FAIL, Verdict.TIMEOUT, Verdict.XPASS)]
     return surprises + [result for result in results if result.verdict is Verdict.INFRA]
 
 
-def exit_code(results: Sequence[Result]) -> int:
+def exit_code(results: Sequence[Summary]) -> int:
     """Return 0 if all is as expected, 1 if the product is not, 3 if there is only trouble of ours."""
     found = unexpected(results)
     if not found:

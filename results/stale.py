@@ -46,4 +46,4 @@ def _reasons(stored: Stored, today: Today | None, now: datetime, limit: timedelt
         return ()
     old = [f"older than {limit.total_seconds() / 86400:g} days"] if now - result.started > limit else []
     other = today.changes(result.cell.id, stored.inputs) if today else ()
-    return (*old, *(f"{change.name} is another today" for change in other))
+    return (*old, *(f"{change.name} changed since" for change in other))

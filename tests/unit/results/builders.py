@@ -10,6 +10,7 @@ from results.conclude import conclude
 from results.expectations import Expectations
 from results.journal import Journal
 from results.model import CellId, Result, Section, StepPlan, StepResult, Verdict
+from results.seal import SealState
 from results.store import Run, Stored
 
 NOW = datetime(2026, 11, 22, 23, 15, tzinfo=UTC)
@@ -57,7 +58,7 @@ def result(
 
 
 def stored(letters: str, **changes: Any) -> Stored:
-    return Stored(result(letters, **changes), Path("/nowhere"))
+    return Stored(result(letters, **changes), Path("/nowhere"), seal=SealState.SEALED)
 
 
 def execute(run: Run, letters: str, *, die: bool = False, **changes: Any) -> Path:
