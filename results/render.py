@@ -76,7 +76,7 @@ def markdown(matrix: Matrix, notes: Sequence[str] = ()) -> str:
     if remarkable := matrix.remarkable():
         lines += ["", *(_item(stored) for stored in remarkable)]
     if notes:
-        lines += ["", *(f"- note: {_plain(note)}" for note in notes)]
+        lines += ["", *(f"- note: {plain(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
@@ -123,12 +123,12 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that Markdown shows as it is."""
     return "".join(f"\\{char}" if char in "\\`*_[]<>|" else char for char in one_line(text))
 
 
 def _item(stored: Stored) -> str:
     result = stored.result
-    message = _plain(result.message)
+    message = plain(result.message)
     return f"- **{result.status}** `{result.cell.id}` ({result.verdict}): {message} (`{stored.evidence}`)"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from results.history import Moment, moments
 from results.index import Index, ask
+from results.inputs import Inputs
+from results.model import Verdict
 from results.runs import RUN, Run, RunRecord, create_run, find_run, list_runs
 from results.stored import Stored
 
@@ -18,6 +20,7 @@ __all__ = [
     "cell_history",
     "create_run",
     "find_run",
+    "known_verdicts",
     "latest_per_cell",
     "list_runs",
     "results_of",
@@ -64,6 +67,17 @@ def cell_history(cell_id: str, notes: list[str] | None = None, root: Path | None
         return index.of_cell(cell_id)
 
     return moments(ask(question, root))
+
+
+def known_verdicts(cells: Iterable[str], root: Path | None = None) -> dict[str, list[tuple[Inputs, Verdict]]]:
+    """Return for some cells the different pairs of inputs and raw verdict that their results had."""
+    every = list_runs(root=root)
+
+    def question(index: Index) -> dict[str, list[tuple[Inputs, Verdict]]]:
+        index.sync(every)
+        return {cell: index.verdicts(cell) for cell in cells}
+
+    return ask(question, root)
 
 
 def _all_of(run: Run, notes: list[str] | None) -> list[Stored]:
