@@ -76,6 +76,7 @@ class CellItem(pytest.Item):
 
     def runtest(self) -> None:
         """Execute the cell; its verdict becomes pytest's outcome."""
+        from harness.junit import properties  # noqa: PLC0415
         from harness.worker import leave_out  # noqa: PLC0415
 
         run = _run(self.config)
@@ -84,11 +85,7 @@ class CellItem(pytest.Item):
             result = leave_out(run.id, self.cell.id(), reason, directory)
         else:
             result, directory = self._execute(run)
-        self.user_properties += [
-            ("verdict", str(result.verdict)),
-            ("status", str(result.status)),
-            ("evidence", str(directory)),
-        ]
+        self.user_properties += properties(result, directory)
         match str(result.verdict):
             case "pass":
                 return
@@ -101,8 +98,8 @@ class CellItem(pytest.Item):
     def _execute(self, run: Run) -> tuple[Result, Path]:
         """Run the cell when it is its turn. What keeps it from beginning at all is a result too."""
         from base.errors import TestbedError  # noqa: PLC0415
+        from harness.attempts import run_attempts  # noqa: PLC0415
         from harness.specs import make_spec  # noqa: PLC0415
-        from harness.worker import run_cell  # noqa: PLC0415
 
         with ExitStack() as stack:
             try:
@@ -111,8 +108,7 @@ class CellItem(pytest.Item):
             except TestbedError as error:
                 directory = run.cell_directory(self.cell.id())
                 return parallel.give_up(run.id, self.cell, str(error), directory), directory
-            directory = run.cell_directory(spec.cell)
-            return run_cell(spec, directory), directory
+            return run_attempts(spec, run)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show what happened to the cell, and a traceback only for errors of the test bed itself."""

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from base.progress import Event, Report, State
 from results.journal import JOURNAL
+from results.runs import split_folder
 from results.store import Run
 from results.timings import expected, history
 
@@ -55,7 +56,7 @@ class RunWatcher:
                     if not line.endswith(b"\n"):
                         break
                     self._offsets[path] = self._offsets.get(path, 0) + len(line)
-                    self._tell(path.parent.name, json.loads(line))
+                    self._tell(split_folder(path.parent.name)[0], json.loads(line))
 
     def _tell(self, cell: str, entry: dict[str, Any]) -> None:
         task = cell_task(cell)

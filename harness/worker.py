@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,14 +37,14 @@ class _Ending:
     message: str
 
 
-def run_cell(spec: RunSpec, directory: Path) -> Result:
-    """Execute a cell in this process and return its result; `directory` must be empty.
+def run_cell(spec: RunSpec, directory: Path, facts: Mapping[str, Scalar] | None = None) -> Result:
+    """Execute a cell in this process and return its result; `directory` must be empty. `facts` go into the result.
 
     Trouble of any kind becomes a verdict with its evidence, never an exception; only KeyboardInterrupt, and
     OSError when the directory cannot be written, come through.
     """
     atomic_write(directory / FILE, spec.model_dump_json(by_alias=True, indent=1) + "\n")
-    return asyncio.run(_Run(spec, directory).execute())
+    return asyncio.run(_Run(spec, directory, facts or {}).execute())
 
 
 def leave_out(run: str, cell: CellId, reason: str, directory: Path) -> Result:
@@ -58,10 +59,11 @@ def leave_out(run: str, cell: CellId, reason: str, directory: Path) -> Result:
 class _Run:
     """One execution: the steps in turn, the journal beside them."""
 
-    def __init__(self, spec: RunSpec, directory: Path) -> None:
+    def __init__(self, spec: RunSpec, directory: Path, facts: Mapping[str, Scalar]) -> None:
         self._spec = spec
         self._directory = directory
         self._journal = Journal(directory)
+        self._given = facts
         self._facts: dict[str, Scalar] = {}
         self._step_facts: dict[str, Scalar] = {}
         self._steps: list[StepResult] = []
@@ -75,7 +77,7 @@ class _Run:
         declared = [StepPlan(section=section, verb=step.verb, title=step.title) for section, step in self._plan]
         with self._journal as journal:
             journal.cell_start(self._spec.run, self._spec.cell, declared)
-            for name, value in _known_facts(self._spec).items():
+            for name, value in {**_known_facts(self._spec), **self._given}.items():
                 self._fact(name, value)
             trouble = await self._try_steps()
             result = conclude(

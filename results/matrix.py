@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from results.features import Feature, Features, load_features
 from results.model import SCHEMA, Status, Verdict
 from results.seal import SealState
+from results.shards import Shard
 from results.stored import Stored
 
 # Said wherever a status is shown: green on QEMU is not green on hardware.
@@ -132,12 +133,16 @@ def build_matrix(results: Sequence[Stored], features: Features | None = None) ->
     )
 
 
-def to_json(matrix: Matrix, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the matrix as plain data, one entry for each result. Paths are absolute, `elapsed` is in seconds."""
+def to_json(matrix: Matrix, notes: Sequence[str] = (), shards: Sequence[Shard] = ()) -> dict[str, Any]:
+    """Return the matrix as plain data, one entry for each result. Paths are absolute, `elapsed` is in seconds.
+
+    `shards` are those that the results are of, if they are not of a whole plan.
+    """
     return {
         "schema": SCHEMA,
         "simulated": True,
         "runs": matrix.runs(),
+        "shards": [shard.model_dump(mode="json") for shard in shards],
         "features": [feature.model_dump(mode="json") for feature in matrix.features],
         "cells": [_cell(stored) for stored in matrix.results],
         "notes": list(notes),

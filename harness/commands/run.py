@@ -14,14 +14,15 @@ from base.errors import InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
 from harness.calibration import check_override
-from harness.display import Display, duration
+from harness.display import Display
 from harness.plan import Choice, PlannedCell, plan
 from harness.scenario import FOLDER, find_scenario, load_scenario
 from harness.watch import RunWatcher, cell_expected, cell_task
 from results.store import Run
 
 if TYPE_CHECKING:
-    from harness.beside import Side
+    from harness.beside import Side as Beside
+    from results.compare import Side
 
 # What pytest answers when tests failed, and when there were none.
 PYTEST_FINE = (0, 1)
@@ -30,7 +31,13 @@ EPILOG = """\
 examples:  ./testbed run                                   everything there is
            ./testbed run domu-boot -p g5 --kernel fixed    one scenario, one platform, one column
            ./testbed run dom0-boot -p g5 --kernel ./vmlinux   your own kernel as dom0
-           ./testbed run ./mine.yaml                       your own scenario"""
+           ./testbed run ./mine.yaml                       your own scenario
+           ./testbed run --save-baseline main              remember this run as `main`
+           ./testbed run --baseline main                   only what `main` does not know to be broken is red
+           ./testbed run --shard 2/3 --baseline main.json  the second of three machines (docs/ci.md)
+
+trouble of ours or the host's (infra): such a cell is tried once more, and the second attempt marked as such;
+           a failure of the product never is"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +58,18 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
+    made.add_argument("--summary", type=Path, metavar="F", help="append a summary in Markdown ($GITHUB_STEP_SUMMARY)")
+    made.add_argument(
+        "--baseline",
+        metavar="REF",
+        help="exit with 1 only for new failures; REF is a run (its id, a beginning of it, `last`), a name given with "
+        "--save-baseline or `testbed baseline`, a file of --json, or a folder of them",
+    )
+    made.add_argument("--save-baseline", metavar="NAME", help="call this run NAME once all its cells have run")
+    made.add_argument("--shard", metavar="I/N", help="only part I of N of the cells; the parts of all I are the whole")
+    made.add_argument(
+        "--costs", metavar="REF", help="balance shards by these results' times (default: the baseline's); as --baseline"
+    )
     return made
 
 
@@ -67,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
     )
     choice.check()
     check_override()
-    for target in (options.junit, options.json):
+    for target in (options.junit, options.json, options.summary):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(f"cannot write {target}: its folder does not exist")
     named = [find_scenario(name) for name in options.scenario]
@@ -75,8 +94,30 @@ def main(argv: Sequence[str]) -> int:
     cells = plan([load_scenario(path) for path in paths], choice)
     if not cells:
         raise UsageError("no cell matches", hint="`./testbed list cells` shows all there are")
-    run = _execute(cells, paths, options)
-    return _conclude(run, cells, options.json)
+    baseline, targets = _prepare(options), paths
+    if options.shard is not None:
+        from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
+
+        cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
+        by_name = {path.stem: path for path in paths}
+        targets = [Path(f"{by_name[cell.scenario.name]}::{cell.name}") for cell in cells]
+    run = _execute(cells, targets, options)
+    return _conclude(run, cells, baseline, options)
+
+
+def _prepare(options: argparse.Namespace) -> Side | None:
+    """Read what the options name, before anything starts; returns the baseline. Raises UsageError."""
+    from results.baselines import check_name  # noqa: PLC0415  (lazy: `--help` stays quick)
+    from results.shards import Shard  # noqa: PLC0415
+    from results.sides import load_side  # noqa: PLC0415
+
+    if options.save_baseline is not None:
+        check_name(options.save_baseline)
+    if options.shard is not None:
+        options.shard = Shard.parse(options.shard)
+    if options.costs is not None:
+        options.costs = load_side(options.costs)
+    return None if options.baseline is None else load_side(options.baseline)
 
 
 def _count(text: str) -> int:
@@ -93,21 +134,21 @@ def _execute(cells: Sequence[PlannedCell], paths: Sequence[Path], options: argpa
         for cell in cells:
             task = cell_task(cell.id().id)
             display.report(Event(task, "waiting", expected=cell_expected(cell.id().id)))
-        run = create_run(["testbed", "run", *sys.argv[2:]])
-        with beside_builds(cells, options.n, display.report) as side, RunWatcher(run, display.report):
-            _pytest(run, paths, options, side)
+        run = create_run(["testbed", "run", *sys.argv[2:]], options.shard.facts() if options.shard else None)
+        with beside_builds(cells, options.n, display.report) as beside, RunWatcher(run, display.report):
+            _pytest(run, paths, options, beside)
     return run
 
 
-def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, side: Side) -> None:
+def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, beside: Beside) -> None:
     """Run the cells in a pytest of their own, whose report goes to the run's folder."""
     # -P: a folder called `base` or `sim` where the user happens to be must not take the place of ours.
     command = [sys.executable, "-P", "-m", "pytest", "-p", "harness.pytest_plugin", "--rootdir", str(PROJECT)]
     command += ["-c", str(PROJECT / "pyproject.toml"), "--testbed-run", run.id, "-o", "addopts=", "-q"]
     command += ["-p", "no:cacheprovider"]  # the checkout may be read-only, and two runs at once never meet
-    command += ["--testbed-coordinator", side.address]
-    if side.workers > 1:
-        command += ["-n", str(side.workers)]
+    command += ["--testbed-coordinator", beside.address]
+    if beside.workers > 1:
+        command += ["-n", str(beside.workers)]
     for name in ("platform", "hypervisor", "kernel", "firmware", "append"):
         if value := getattr(options, name):
             command += [f"--{name}", value]
@@ -135,13 +176,13 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, side: 
         raise InfraError(f"pytest ended with {code}:\n{tail}", where=str(log))
 
 
-def _conclude(run: Run, cells: Sequence[PlannedCell], json_file: Path | None) -> int:
+def _conclude(run: Run, cells: Sequence[PlannedCell], baseline: Side | None, options: argparse.Namespace) -> int:
     import json  # noqa: PLC0415
 
     from base.files import atomic_write  # noqa: PLC0415
-    from results.expectations import exit_code, unexpected  # noqa: PLC0415
+    from harness.conclusion import Conclusion  # noqa: PLC0415
     from results.matrix import build_matrix, to_json  # noqa: PLC0415
-    from results.render import count, print_table, wide_console  # noqa: PLC0415
+    from results.render import markdown, print_table, wide_console  # noqa: PLC0415
     from results.store import results_of  # noqa: PLC0415
 
     notes: list[str] = []
@@ -154,12 +195,15 @@ def _conclude(run: Run, cells: Sequence[PlannedCell], json_file: Path | None) ->
         )
     matrix = build_matrix(stored)
     print_table(matrix, wide_console(), notes)
-    if json_file is not None:
-        atomic_write(json_file, json.dumps(to_json(matrix, notes), indent=1) + "\n")
-    results = [item.result for item in stored]
-    surprises = unexpected(results)
-    elapsed = max(r.started.timestamp() + r.elapsed for r in results) - min(r.started.timestamp() for r in results)
-    summary = f"{count(len(results), 'cell')} in {duration(elapsed)}"
-    print(f"{summary}, {len(surprises)} not as expected" if surprises else f"{summary}, all as expected")
+    if options.json is not None:
+        shards = [options.shard] if options.shard else []
+        atomic_write(options.json, json.dumps(to_json(matrix, notes, shards), indent=1) + "\n")
+    conclusion = Conclusion.of(run, stored, baseline)
+    print(conclusion.text(), end="")
+    if options.summary is not None:
+        with options.summary.open("a") as stream:
+            stream.write(conclusion.markdown(markdown(matrix, notes)))
+    if options.save_baseline is not None:
+        print(conclusion.save(options.save_baseline))
     print(f"evidence: {run.directory}")
-    return exit_code(results)
+    return conclusion.exit_code
