@@ -8,7 +8,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from base.errors import InfraError
 
@@ -54,9 +54,9 @@ def with_database(folder: Path, schema: int, tables: Mapping[str, str], work: Ca
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Write everything of a block, or nothing. Raises sqlite3.Error."""
-    connection.execute("BEGIN IMMEDIATE")
+def transaction(connection: sqlite3.Connection, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE") -> Iterator[None]:
+    """Write everything of a block, or nothing; DEFERRED: read all of it from one state. Raises sqlite3.Error."""
+    connection.execute(f"BEGIN {kind}")
     try:
         yield
     except BaseException:

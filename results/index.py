@@ -158,9 +158,13 @@ class Index:
         return sorted(rows, key=repr) + sorted(tuple(row) for row in self._connection.execute("SELECT * FROM unread"))
 
     def _latest_places(self) -> list[list[sqlite3.Row]]:
-        rows = self._connection.execute(_LATEST).fetchall()
+        # One transaction, so that what the rows' numbers stand for is what it was when they were found.
+        with transaction(self._connection, "DEFERRED"):
+            return self._read_latest()
+
+    def _read_latest(self) -> list[list[sqlite3.Row]]:
         found: list[list[sqlite3.Row]] = []
-        for pair in rows:
+        for pair in self._connection.execute(_LATEST).fetchall():
             both = [self._row(number) for number in pair if number is not None]
             both.sort(key=lambda row: (row["run"], row["attempt"]), reverse=True)
             # What is older than the one that weighs, and does not, interests nobody.

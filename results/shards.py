@@ -51,7 +51,7 @@ def divide(costs: Mapping[str, float], count: int) -> list[list[str]]:
     parts: list[list[str]] = [[] for _ in range(count)]
     loads = [0.0] * count
     for name in sorted(costs, key=lambda name: (-costs[name], name)):
-        least = min(range(count), key=lambda number: (loads[number], number))
+        least = min(range(count), key=lambda number: (loads[number], len(parts[number]), number))
         parts[least].append(name)
         loads[least] += costs[name]
     return [sorted(part) for part in parts]

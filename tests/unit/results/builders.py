@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,32 @@ def stored(letters: str, **changes: Any) -> Stored:
     return Stored(result(letters, **changes), Path("/nowhere"), seal=SealState.SEALED)
 
 
-def execute(run: Run, letters: str, *, die: bool = False, **changes: Any) -> Path:
-    """Write a result directory as a worker does; with `die`, as one that was killed before the result."""
+def spec(kernel: str = "k1", scenario: str = "s1", **more: Any) -> dict[str, Any]:
+    """What a run-spec says of inputs, in short."""
+    return {"kernel": {"name": "linux", "digest": kernel}, "scenario": {"name": scenario}, **more}
+
+
+def execute(
+    run: Run,
+    letters: str,
+    *,
+    die: bool = False,
+    attempt: int = 1,
+    inputs: dict[str, Any] | None = None,
+    console: str | None = None,
+    **changes: Any,
+) -> Path:
+    """Write a result directory as a worker does; with `die`, as one that was killed before the result.
+
+    `inputs` is the run-spec (see `spec`), `console` what dom0's console showed.
+    """
     outcome = result(letters, run=run.id, **changes)
-    directory = run.cell_directory(outcome.cell)
+    directory = run.cell_directory(outcome.cell, attempt)
+    if inputs is not None:
+        (directory / "run-spec.json").write_text(json.dumps(inputs))
+    if console is not None:
+        (directory / "console").mkdir()
+        (directory / "console/dom0.log").write_text(console)
     with Journal(directory) as journal:
         plan = [StepPlan(section=step.section, verb=step.verb) for step in outcome.steps]
         journal.cell_start(run.id, outcome.cell, plan)

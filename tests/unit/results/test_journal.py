@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from base.errors import InfraError
 from results.entries import StepEnd
-from results.journal import JOURNAL, RESULT, Journal, is_running, load_result, read_journal
+from results.journal import JOURNAL, Journal, is_running, load_result, read_journal
 from results.model import StepPlan, Verdict
+from results.seal import RESULT
 from results.store import Run, create_run
 from tests.unit.results.builders import cell, execute, result
 
