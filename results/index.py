@@ -99,7 +99,7 @@ class Index:
 
     def __init__(self, root: Path, connection: sqlite3.Connection) -> None:
         self._root = root
-        self._connection = connection
+        self.connection = connection
         self._checked: dict[Place, Stored] = {}
         self._keys: dict[str, int] = {}
         self._cells: dict[str, CellId] = {}
@@ -107,13 +107,13 @@ class Index:
 
     def sync(self, runs: Sequence[Run], *, all_runs: bool = True) -> None:
         """Take in what was added to these runs and drop what was removed; `all_runs`: there are no others."""
-        known = {row["run"]: row["time"] for row in self._connection.execute("SELECT run, time FROM runs")}
+        known = {row["run"]: row["time"] for row in self.connection.execute("SELECT run, time FROM runs")}
         if all_runs and (gone := known.keys() - {run.id for run in runs}):
             with self._transaction():
                 for run_id in gone:
                     for table in ("runs", "results", "unread"):
-                        self._connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))  # noqa: S608
-        unread = {row["run"] for row in self._connection.execute("SELECT DISTINCT run FROM unread")}
+                        self.connection.execute(f"DELETE FROM {table} WHERE run = ?", (run_id,))  # noqa: S608
+        unread = {row["run"] for row in self.connection.execute("SELECT DISTINCT run FROM unread")}
         for run in runs:
             if run.id in unread or known.get(run.id) != _time(run):
                 while not self._read_run(run):
@@ -122,7 +122,7 @@ class Index:
     def notes(self, runs: Sequence[Run]) -> list[str]:
         """Return a line for each directory of these runs that gives no result: damaged, or its cell is running."""
         wanted = {run.id for run in runs}
-        rows = self._connection.execute("SELECT run, note FROM unread ORDER BY run DESC, folder")
+        rows = self.connection.execute("SELECT run, note FROM unread ORDER BY run DESC, folder")
         return [row["note"] for row in rows if row["run"] in wanted]
 
     def latest(self) -> list[list[Stored]]:
@@ -142,7 +142,7 @@ class Index:
 
     def verdicts(self, cell_id: str) -> list[tuple[Mapping[str, str], Verdict]]:
         """Return the different pairs of inputs and raw verdict that results of a cell had, as they were when read."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT DISTINCT n.text AS inputs, raw FROM results JOIN texts n ON n.key = inputs "
             "WHERE cell = (SELECT key FROM texts WHERE text = ?)",
             (cell_id,),
@@ -153,18 +153,18 @@ class Index:
         """Return all that is known, sorted; two indexes of the same directories are equal in it."""
         rows = [
             tuple(row[name] for name in row.keys() if name not in ("id", "settled"))  # noqa: SIM118  (a Row is no dict)
-            for row in self._connection.execute(_SELECT)
+            for row in self.connection.execute(_SELECT)
         ]
-        return sorted(rows, key=repr) + sorted(tuple(row) for row in self._connection.execute("SELECT * FROM unread"))
+        return sorted(rows, key=repr) + sorted(tuple(row) for row in self.connection.execute("SELECT * FROM unread"))
 
     def _latest_places(self) -> list[list[sqlite3.Row]]:
         # One transaction, so that what the rows' numbers stand for is what it was when they were found.
-        with transaction(self._connection, "DEFERRED"):
+        with transaction(self.connection, "DEFERRED"):
             return self._read_latest()
 
     def _read_latest(self) -> list[list[sqlite3.Row]]:
         found: list[list[sqlite3.Row]] = []
-        for pair in self._connection.execute(_LATEST).fetchall():
+        for pair in self.connection.execute(_LATEST).fetchall():
             both = [self._row(number) for number in pair if number is not None]
             both.sort(key=lambda row: (row["run"], row["attempt"]), reverse=True)
             # What is older than the one that weighs, and does not, interests nobody.
@@ -173,15 +173,15 @@ class Index:
 
     def _run_places(self, run_id: str) -> list[list[sqlite3.Row]]:
         return [
-            [row] for row in self._connection.execute(f"{_SELECT} WHERE run = ? ORDER BY c.text, attempt", (run_id,))
+            [row] for row in self.connection.execute(f"{_SELECT} WHERE run = ? ORDER BY c.text, attempt", (run_id,))
         ]
 
     def _cell_places(self, cell_id: str) -> list[list[sqlite3.Row]]:
         where = "WHERE results.cell = (SELECT key FROM texts WHERE text = ?) ORDER BY run, attempt"
-        return [[row] for row in self._connection.execute(f"{_SELECT} {where}", (cell_id,))]
+        return [[row] for row in self.connection.execute(f"{_SELECT} {where}", (cell_id,))]
 
     def _row(self, number: int) -> sqlite3.Row:
-        row: sqlite3.Row = self._connection.execute(f"{_SELECT} WHERE results.rowid = ?", (number,)).fetchone()
+        row: sqlite3.Row = self.connection.execute(f"{_SELECT} WHERE results.rowid = ?", (number,)).fetchone()
         return row
 
     def _settle(self, choose: Callable[[], list[list[sqlite3.Row]]]) -> list[list[Stored]]:
@@ -212,48 +212,48 @@ class Index:
         """Take in what changed in a run's folder; returns False if another process did so meanwhile."""
         now = time.time_ns()
         moment = _time(run)
-        before = self._connection.execute("SELECT time, version FROM runs WHERE run = ?", (run.id,)).fetchone()
+        before = self.connection.execute("SELECT time, version FROM runs WHERE run = ?", (run.id,)).fetchone()
         there = {path.name for path in run.cell_directories()}
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT text, attempt FROM results JOIN texts ON key = cell WHERE run = ?", (run.id,)
         )
         known = {folder_name(row["text"], row["attempt"]) for row in rows}
         unread = {
-            row["folder"] for row in self._connection.execute("SELECT folder FROM unread WHERE run = ?", (run.id,))
+            row["folder"] for row in self.connection.execute("SELECT folder FROM unread WHERE run = ?", (run.id,))
         }
         added = {name: _read(run.directory / CELLS / name, run.id) for name in sorted(there - known)}
         settled = moment if moment < now - MARGIN else -1
         if before is not None and not added and not (known | unread) - there and settled == before["time"]:
             return True
         with self._transaction():
-            found = self._connection.execute("SELECT version FROM runs WHERE run = ?", (run.id,)).fetchone()
+            found = self.connection.execute("SELECT version FROM runs WHERE run = ?", (run.id,)).fetchone()
             if (found and found["version"]) != (before and before["version"]):
                 return False
             for name in (known | unread) - there:
                 self._delete(run.id, *split_folder(name))
-                self._connection.execute("DELETE FROM unread WHERE run = ? AND folder = ?", (run.id, name))
+                self.connection.execute("DELETE FROM unread WHERE run = ? AND folder = ?", (run.id, name))
             for name, read in added.items():
                 self._write(run.id, name, read)
             version = before["version"] + 1 if before else 1
-            self._connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run.id, settled, version))
+            self.connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (run.id, settled, version))
         return True
 
     def _delete(self, run_id: str, cell_id: str, attempt: int) -> None:
         self._checked.pop((run_id, cell_id, attempt), None)
-        self._connection.execute(
+        self.connection.execute(
             "DELETE FROM results WHERE run = ? AND cell = (SELECT key FROM texts WHERE text = ?) AND attempt = ?",
             (run_id, cell_id, attempt),
         )
 
     def _write(self, run_id: str, folder: str, read: _Read) -> None:
-        self._connection.execute("DELETE FROM unread WHERE run = ? AND folder = ?", (run_id, folder))
+        self.connection.execute("DELETE FROM unread WHERE run = ? AND folder = ?", (run_id, folder))
         if read.stored is None:
             # A directory that is gone is no news: its run's folder tells.
             if read.note:
-                self._connection.execute("INSERT INTO unread VALUES (?, ?, ?)", (run_id, folder, read.note))
+                self.connection.execute("INSERT INTO unread VALUES (?, ?, ?)", (run_id, folder, read.note))
             return
         cell_id, attempt = split_folder(folder)
-        self._connection.execute(INSERT, self._values(run_id, cell_id, attempt, read))
+        self.connection.execute(INSERT, self._values(run_id, cell_id, attempt, read))
         self._checked[run_id, cell_id, attempt] = read.stored
 
     def _values(self, run_id: str, cell_id: str, attempt: int, read: _Read) -> tuple[Any, ...]:
@@ -285,8 +285,8 @@ class Index:
     def _key(self, text: str) -> int:
         """Return the number of a text, given anew if need be. Only inside a transaction."""
         if text not in self._keys:
-            self._connection.execute("INSERT OR IGNORE INTO texts (text) VALUES (?)", (text,))
-            (key,) = self._connection.execute("SELECT key FROM texts WHERE text = ?", (text,)).fetchone()
+            self.connection.execute("INSERT OR IGNORE INTO texts (text) VALUES (?)", (text,))
+            (key,) = self.connection.execute("SELECT key FROM texts WHERE text = ?", (text,)).fetchone()
             self._keys[text] = key
         return self._keys[text]
 
@@ -322,7 +322,7 @@ class Index:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
-            with transaction(self._connection):
+            with transaction(self.connection):
                 yield
         except BaseException:
             self._keys.clear()

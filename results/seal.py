@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import blake2b
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -75,26 +76,28 @@ def stamp(directory: Path) -> tuple[str, int]:
     """
     found = blake2b(digest_size=16)
     newest = 0
-    for name, path in _files(directory):
-        status = path.lstat()
+    for name, entry in _walk(str(directory)):
+        status = entry.stat(follow_symlinks=False)
         newest = max(newest, status.st_mtime_ns, status.st_ctime_ns)
-        found.update(
-            f"{name}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n".encode(
-                errors="surrogateescape"
-            )
-        )
+        told = f"{name}\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n"
+        found.update(told.encode(errors="surrogateescape"))
     return found.hexdigest(), newest
 
 
-def _files(folder: Path, prefix: str = "") -> Iterator[tuple[str, Path]]:
-    """Yield everything but folders, by name relative to the top. Raises OSError."""
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """Return everything but folders, by name relative to the top. Raises OSError."""
+    return [(name, Path(entry.path)) for name, entry in _walk(str(folder))]
+
+
+def _walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    # Entries rather than paths: this is asked of every result that is shown.
     with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+        found = sorted(entries, key=attrgetter("name"))
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from _walk(entry.path, f"{prefix}{entry.name}/")
         else:
-            yield f"{prefix}{entry.name}", Path(entry.path)
+            yield f"{prefix}{entry.name}", entry
 
 
 def _entry(path: Path) -> dict[str, Any]:
