@@ -8,6 +8,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,6 +146,15 @@ def test_a_change_of_the_same_length_at_the_same_moment_is_noticed(run: Run, tmp
     assert [one.edited for one in latest_per_cell(root=tmp_path)] == [True]
 
 
+def test_a_clock_that_stands_still_hides_no_change(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a coarse clock makes of two changes within a tick: the same times, the same size.
+    monkeypatch.setattr("results.index.stamp", lambda _: ("the same", time.time_ns()))
+    path = execute(run, "p|p") / JOURNAL
+    assert [one.edited for one in latest_per_cell(root=tmp_path)] == [False]
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert [one.edited for one in latest_per_cell(root=tmp_path)] == [True]
+
+
 def test_what_was_settled_is_not_read_again_until_it_changes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +175,11 @@ def test_what_was_settled_is_not_read_again_until_it_changes(
     assert seen == [directory]
 
 
-def test_a_cell_that_ends_meanwhile_is_noticed(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("margin", [2 * 10**9, -(10**12)])  # as it is, and as if all that were long ago
+def test_a_cell_that_ends_meanwhile_is_noticed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, margin: int
+) -> None:
+    monkeypatch.setattr("results.index.MARGIN", margin)
     with Journal(run.cell_directory(cell())) as journal:
         journal.cell_start(run.id, cell(), [])
         notes: list[str] = []
@@ -173,6 +187,17 @@ def test_a_cell_that_ends_meanwhile_is_noticed(run: Run, tmp_path: Path) -> None
         assert "still running" in notes[0]
     (died,) = latest_per_cell(root=tmp_path)
     assert (died.result.verdict, died.result.message) == ("infra", "the run died before the first of 0 steps")
+
+
+def test_the_note_of_a_directory_goes_with_it(run: Run, tmp_path: Path) -> None:
+    directory = execute(run, "p|p", die=True)
+    (directory / JOURNAL).unlink()
+    notes: list[str] = []
+    assert latest_per_cell(notes=notes, root=tmp_path) == []
+    assert "cannot read" in notes.pop()
+    shutil.rmtree(directory)
+    assert latest_per_cell(notes=notes, root=tmp_path) == []
+    assert notes == []
 
 
 def test_a_second_attempt_counts_and_the_first_stays(run: Run, tmp_path: Path) -> None:

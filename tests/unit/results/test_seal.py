@@ -77,15 +77,20 @@ def _rewrite(directory: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def test_damaging_a_no_does_not_bring_an_older_yes_back(tmp_path: Path, run: Run) -> None:
-    finished(run)
-    newer = Run("29990101T000000Z-000000", tmp_path / "runs/29990101T000000Z-000000", run.started, (), {})
-    create = create_run([], root=tmp_path)
-    create.directory.rename(newer.directory)
-    directory = finished(newer, "p|f")
-    assert [one.result.status for one in latest_per_cell()] == ["no"]
+@pytest.mark.parametrize("trouble", [False, True])
+def test_damaging_a_no_does_not_bring_an_older_yes_back(tmp_path: Path, trouble: bool) -> None:
+    runs = []
+    for number in range(3):
+        made = create_run([], root=tmp_path)
+        moved = made.directory.rename(made.directory.with_name(f"2026010{number + 1}T000000Z-000000"))
+        runs.append(Run(moved.name, moved, made.started, (), {}))
+    finished(runs[0])
+    directory = finished(runs[1], "p|f")
+    if trouble:
+        finished(runs[2], "p|i")
+    assert [one.result.status for one in latest_per_cell(root=tmp_path)] == ["no"]
     (directory / "console/dom0.log").write_text("x")
-    assert [one.result.status for one in latest_per_cell()] == ["untested"]
+    assert [(one.result.status, one.edited) for one in latest_per_cell(root=tmp_path)] == [("untested", True)]
 
 
 def test_the_matrix_says_edited_and_verify_ends_with_3(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
