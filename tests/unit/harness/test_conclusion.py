@@ -86,6 +86,13 @@ def test_the_summary_names_what_broke_and_what_changed(tmp_path: Path) -> None:
     assert "| `a.g5.kvm-pr.stock` | yes | no | kernel.image: k1 -\\> k2 |" in page
 
 
+def test_a_shard_does_not_miss_the_others(tmp_path: Path) -> None:
+    run = create_run([], Shard(number=1, count=2).facts(), tmp_path)
+    execute(run, "p|p", inputs=spec())
+    assert "shard 2 of 2 is missing" in side_of_run(run).notes
+    assert Conclusion.of(run, results_of(run), Side("main", {})).text().count("missing") == 0
+
+
 def test_a_run_is_saved_as_a_baseline_unless_cells_are_open(tmp_path: Path) -> None:
     bad, good = run_of(tmp_path, "a:p|i"), run_of(tmp_path, "a:p|f")
     assert "not saved" in Conclusion.of(bad, results_of(bad), None).save("main")
