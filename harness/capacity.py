@@ -54,4 +54,4 @@ def need(cell: PlannedCell, known: float | None = None) -> Need:
     hosts = len(scenario.hosts)
     memory = (wanted.memory or cell.platform.memory) + OVERHEAD
     seconds = GUESS * hosts + GUESS_DOMU * len(scenario.domus) if known is None else known
-    return Need((wanted.cpus or cell.platform.cpus) * hosts, memory * hosts, seconds)
+    return Need(cell.platform.load(wanted.cpus or cell.platform.cpus) * hosts, memory * hosts, seconds)

@@ -55,6 +55,10 @@ class HostStarved(InfraError):
     """The host gave the simulated machine too little CPU time to judge anything."""
 
 
+class CpuLost(InfraError):
+    """QEMU put a CPU to sleep and does not wake it (sim/lost.py)."""
+
+
 class QmpFailed(SimError):
     """QEMU answered a QMP command with an error, or hung up. `kind` is QMP's error class, if it sent one."""
 

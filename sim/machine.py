@@ -18,7 +18,8 @@ from sim.alarms import AlarmRule, linux_alarms
 from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
-from sim.errors import GuestAlarm, MachineStopped, QemuKilled, QmpFailed
+from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
+from sim.lost import lost_cpus
 from sim.platform import DOM0, Platform
 from sim.qemu import QemuBinary, QemuProcess
 from sim.qmp import Qmp
@@ -104,6 +105,8 @@ class MachineSpec:
         machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
         args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
         args += ["-m", str(memory), "-smp", str(self.cpus)]
+        if self.cpus > 1 and self.platform.cpu_threads == "single":
+            args += ["-accel", "tcg,thread=single"]
         if self.ram:
             args += ["-object", f"{self.ram.backend},size={memory}M"]
         args += [*self.platform.args, *firmware.args]
@@ -271,7 +274,7 @@ class Machine:
         """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.
 
         `speaker` is the console to which the budget's `silence` applies.
-        Raises what `work` raises, GuestAlarm, DeadlineExpired, NoOutput, HostStarved, or what the end means:
+        Raises what `work` raises, GuestAlarm, DeadlineExpired, NoOutput, CpuLost, HostStarved, or what the end means:
         MachineStopped, QemuCrashed, QemuKilled, QemuRefused.
         """
         task = asyncio.create_task(work, name=what)
@@ -292,6 +295,9 @@ class Machine:
             result = task.result()
             await self._raise_alarm()
             return result
+        except DeadlineExpired as error:
+            await self._raise_lost(error)
+            raise
         except (QmpFailed, ConsoleClosed) as error:
             # A line that hangs up is only the symptom if QEMU itself has gone.
             await asyncio.wait({self.process.exited}, timeout=HANG_UP_PATIENCE)
@@ -305,6 +311,18 @@ class Machine:
                 if not pending.done():
                     pending.cancel()
                     await asyncio.wait({pending})
+
+    async def _raise_lost(self, error: DeadlineExpired) -> None:
+        """Raise CpuLost if it is QEMU's own fault that nothing came."""
+        try:
+            lost = await lost_cpus(self.qmp, self.process.pid, self._vcpus)
+        except (QmpFailed, TimeoutError):
+            return  # a QEMU that does not answer shows in other ways
+        if lost:
+            raise CpuLost(
+                f"{error}: QEMU has put CPU {', '.join(map(str, lost))} to sleep as it delivered an interrupt to it",
+                hint="a fault of the simulator, which says nothing about what runs on it: docs/findings.md",
+            ) from error
 
     def _raise_end(self) -> None:
         """Raise what it means if the machine has stopped or QEMU has gone."""

@@ -55,7 +55,8 @@ class Platform(Named):
 
     `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
     device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
-    file that clones map and share (`mapped`), or in the `stream` with the rest.
+    file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
+    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one.
     """
 
     title: str
@@ -71,8 +72,13 @@ class Platform(Named):
     nic: str
     disk: str
     device_tree: DeviceTree
+    cpu_threads: Literal["multi", "single"] = "multi"
     saved_memory: Literal["mapped", "stream"] = "stream"
     firmware: dict[str, Firmware] = Field(min_length=1)
+
+    def load(self, cpus: int) -> int:
+        """Return how many processors of the host so many CPUs of the machine can keep busy."""
+        return 1 if self.cpu_threads == "single" else cpus
 
     @property
     def default_firmware(self) -> str:

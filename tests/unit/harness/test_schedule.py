@@ -42,6 +42,9 @@ def test_what_a_cell_takes_follows_from_its_scenario() -> None:
     assert need(hosts).cpus == 2 * max(1, hosts.scenario.machine.cpus)
     wished = cell.scenario.machine.model_copy(update={"cpus": 4, "memory": 512})
     larger = replace(cell, scenario=cell.scenario.model_copy(update={"machine": wished}))
+    assert need(larger).cpus == 1  # one thread of QEMU's runs all of them
+    threads = cell.platform.model_copy(update={"cpu_threads": "multi"})
+    larger = replace(larger, platform=threads)
     assert (need(larger, 7.0).cpus, need(larger, 7.0).memory, need(larger, 7.0).cost) == (4, 512 + OVERHEAD, 7.0)
 
 
