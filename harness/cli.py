@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("results.cli_compare", "what broke between two runs, and what changed beside it"),
     "baseline": ("results.cli_baseline", "give a run a name, to compare others with"),
     "results": ("results.cli_results", "list runs, a cell's history; verify that evidence is as it was"),
+    "page": ("harness.commands.page", "write the status page, a folder of static files"),
     "list": ("harness.commands.listing", "list platforms, hypervisors, scenarios or cells"),
     "images": ("harness.commands.images", "list, build, verify or remove images"),
     "templates": ("harness.commands.templates", "list or remove the saved machines from which cells start warm"),

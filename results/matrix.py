@@ -38,6 +38,11 @@ class MatrixCell:
 
     @property
     def remark(self) -> str:
+        """Return `remarks` in one line."""
+        return ", ".join(self.remarks)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
         """Return what a reader must know beside the status; nothing if there is no such thing.
 
         "known", "unexpected", "1 of 2 ran"; "edited", "unsealed" (whether it is as it was cannot be told), "stale".
@@ -58,7 +63,7 @@ class MatrixCell:
             remarks.append("unsealed")
         if any(stored.stale for stored in counted):
             remarks.append("stale")
-        return ", ".join(remarks)
+        return tuple(remarks)
 
 
 @dataclass(frozen=True)

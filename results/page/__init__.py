@@ -1,0 +1,1 @@
+"""The status page: a folder of static files, made from results alone."""

@@ -1,0 +1,251 @@
+"""The page of one execution: its steps, consoles, evidence and history, and the files it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from base.errors import InfraError
+from results.entries import CellStart, StepStart
+from results.entries import Entry as JournalEntry
+from results.journal import load_result, read_journal
+from results.model import Result, StepPlan, StepResult
+from results.page import timeline
+from results.page.clock import COMMAND, Clock, Mark, TimeLine, read_marks, read_timeline
+from results.page.evidence import COPIED_MOST, Copied, copy_evidence
+from results.page.excerpt import read_excerpt
+from results.page.model import Entry, folder_of
+from results.page.plots import RUNS_MOST
+from results.page.rerun import Rerun, read_spec_view, rerun
+from results.page.terminal import Line, render, visible
+from results.page.times import times_of
+from results.page.write import Writer
+from results.store import Stored
+
+# Of a console so much is shown as a terminal would; its raw log has more.
+SHOWN_MOST = 1 << 20
+SHOWN_HEAD = 256 << 10
+ALARM_MOST = 64 << 10
+LAST_LINES = 30
+# A message of a step or a cell may be a whole excerpt; the page shows so many characters of it.
+MESSAGE_MOST = 4000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One execution to make a page of. `entry` is the cell it belongs to, whose newest it may be."""
+
+    entry: Entry
+    stored: Stored
+    title: str
+    pages: frozenset[str]
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether it stands for its cell."""
+        return self.stored.directory == self.entry.stored.directory
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a job: times of the cell's executions by run, and remarks."""
+
+    cell_id: str
+    measured: tuple[tuple[str, str, Mapping[str, float]], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Console:
+    """A console and its page; `parts` are its lines, with a gap between two of them if some are left out."""
+
+    name: str
+    size: int
+    parts: tuple[tuple[Line, ...], ...]
+    left_out: int
+    remarks: tuple[str, ...]
+    times: TimeLine
+    raw: str
+
+    @property
+    def page(self) -> str:
+        """The place of its page, relative to the cell's."""
+        return f"console/{self.name}.html"
+
+    @property
+    def count(self) -> int:
+        """How many lines are shown."""
+        return sum(len(part) for part in self.parts)
+
+    def at(self, t: float, until: float) -> int | None:
+        """Return the number of the first line that came from `t` until `until`."""
+        number = 0
+        for part in self.parts:
+            for line in part:
+                number += 1
+                if line.time is not None and t <= line.time <= until:
+                    return number
+        return None
+
+
+@dataclass(frozen=True)
+class StepView:
+    """A step as its table shows it. `began` in seconds from the cell's beginning; without `result` it did not run."""
+
+    number: int
+    plan: StepPlan
+    result: StepResult | None = None
+    began: float | None = None
+    places: tuple[tuple[str, int], ...] = ()
+
+
+def make_cell(job: Job, writer: Writer) -> Made:
+    """Write the pages and evidence of one execution. Raises OSError, InfraError when the result cannot be read."""
+    directory = job.stored.directory
+    target = writer.folder / folder_of(job.stored)
+    target.mkdir(parents=True, exist_ok=True)
+    result = load_result(directory)
+    notes: list[str] = []
+    journal = _journal(directory, notes)
+    clock = Clock(directory, journal)
+    files = copy_evidence(directory, target)
+    consoles = _consoles(directory, clock, files)
+    marks = _marks(directory, clock)
+    steps = _steps(result, journal, consoles)
+    spec = read_spec_view(directory)
+    base = {"job": job, "entry": job.entry, "result": result, "title": job.title}
+    for console in consoles:
+        writer.page(f"{folder_of(job.stored)}/{console.page}", "console.html", **base, console=console, consoles=consoles)
+    writer.page(
+        f"{folder_of(job.stored)}/index.html",
+        "cell.html",
+        **base,
+        message=_short(result.message),
+        steps=steps,
+        picture=_picture(steps, consoles, marks),
+        approximate=clock.approximate,
+        consoles=consoles,
+        files=[file for file in files if not file.is_picture],
+        screens=[file for file in files if file.is_picture],
+        alarm=_alarm(directory),
+        last=_last(result, consoles),
+        rerun=rerun(result.cell, spec),
+        spec=spec,
+        inputs={},
+        notes=notes,
+    )
+    return Made(job.entry.cell_id, _measured(job, result) if job.is_newest else (), tuple(notes))
+
+
+def _journal(directory: Path, notes: list[str]) -> list[JournalEntry]:
+    try:
+        return read_journal(directory)
+    except InfraError as error:
+        notes.append(f"no times of steps: {visible(str(error))}")
+        return []
+
+
+def _consoles(directory: Path, clock: Clock, files: Sequence[Copied]) -> list[Console]:
+    found = [
+        _console(directory / file.name, clock, file.path)
+        for file in files
+        if file.name.startswith("console/") and file.name.endswith(".log")
+    ]
+    # The kernel's log first; what commands said comes after all of these.
+    return sorted(found, key=lambda console: (console.name.endswith(COMMAND), console.name))
+
+
+def _console(path: Path, clock: Clock, raw: str) -> Console:
+    name = path.name.removesuffix(".log")
+    times = read_timeline(path.with_name(f"{name}.timeline.jsonl"), clock.shift(name))
+    excerpt = read_excerpt(path, SHOWN_MOST, SHOWN_HEAD)
+    head, remarks = render(excerpt.head, times.at)
+    parts = [tuple(head)]
+    if excerpt.left_out:
+        tail, more = render(excerpt.tail, times.at, excerpt.tail_offset)
+        parts.append(tuple(tail))
+        remarks += more
+    return Console(name, excerpt.size, tuple(parts), excerpt.left_out, remarks, times, raw)
+
+
+def _marks(directory: Path, clock: Clock) -> dict[str, list[Mark]]:
+    folder = directory / "qmp"
+    paths = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
+    return {visible(path.stem): read_marks(path, clock.shift(path.stem)) for path in paths if not path.is_symlink()}
+
+
+def _steps(result: Result, journal: Sequence[JournalEntry], consoles: Sequence[Console]) -> list[StepView]:
+    start = next((entry for entry in journal if isinstance(entry, CellStart)), None)
+    begun = {entry.index: entry.t for entry in journal if isinstance(entry, StepStart)}
+    ran = {step.index: step for step in result.steps}
+    plans = dict(enumerate(start.declared)) if start else {}
+    plans |= {index: StepPlan(section=step.section, verb=step.verb, title=step.title) for index, step in ran.items()}
+    views = []
+    for index, plan in sorted(plans.items()):
+        step, began = ran.get(index), begun.get(index)
+        places: tuple[tuple[str, int], ...] = ()
+        if step is not None and began is not None:
+            places = _places(consoles, began, began + step.elapsed)
+        views.append(StepView(index + 1, plan, step, began, places))
+    return views
+
+
+def _places(consoles: Sequence[Console], begin: float, end: float) -> tuple[tuple[str, int], ...]:
+    """Return where consoles say what they said during a step."""
+    found = [(console.name, console.at(begin, end)) for console in consoles]
+    return tuple((name, line) for name, line in found if line is not None)
+
+
+def _picture(
+    steps: Sequence[StepView], consoles: Sequence[Console], marks: Mapping[str, Sequence[Mark]]
+) -> timeline.Picture | None:
+    spans = [
+        timeline.Span(
+            step.began,
+            step.began + step.result.elapsed,
+            step.result.verdict.value,
+            step.number,
+            f"step {step.number}, {step.plan.title or step.plan.verb}: {step.result.verdict}, {step.result.elapsed:.1f} s",
+        )
+        for step in steps
+        if step.result is not None and step.began is not None
+    ]
+    return timeline.draw(spans, {console.name: console.times for console in consoles}, marks)
+
+
+def _alarm(directory: Path) -> list[str]:
+    path = directory / "alarm.txt"
+    if path.is_symlink() or not path.is_file():
+        return []
+    excerpt = read_excerpt(path, ALARM_MOST, ALARM_MOST // 2)
+    return [line.text for line in render(excerpt.joined(), lambda _: None)[0]]
+
+
+def _last(result: Result, consoles: Sequence[Console]) -> tuple[Console, list[str]] | None:
+    """Return the last lines of the console that was written to last, for a cell that did not pass."""
+    logs = [console for console in consoles if console.count and not console.name.endswith(COMMAND)]
+    if not logs or result.status.value in ("yes", "n/a"):
+        return None
+    console = max(logs, key=lambda one: one.times.times[-1] if one.times.times else 0.0)
+    return console, [line.text for line in console.parts[-1][-LAST_LINES:]]
+
+
+def _measured(job: Job, newest: Result) -> tuple[tuple[str, str, Mapping[str, float]], ...]:
+    """Return the times of the cell's executions, oldest first; one that cannot be read any more has none."""
+    found = []
+    for past in reversed(job.entry.past[:RUNS_MOST]):
+        try:
+            result = newest if past.stored.directory == job.stored.directory else load_result(past.stored.directory)
+        except InfraError:
+            continue
+        found.append((past.run, past.page if past.page in job.pages else "", times_of(result)))
+    return tuple(found)
+
+
+def _short(text: str) -> str:
+    shown = visible(text.replace("\n", "\x00")).replace("\u2400", "\n")
+    return shown if len(shown) <= MESSAGE_MOST else f"{shown[:MESSAGE_MOST]} [...]"
+
+
+assert COPIED_MOST >= SHOWN_MOST  # the raw log that a console's page leads to has all that it shows

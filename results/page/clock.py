@@ -1,0 +1,150 @@
+"""One axis for all evidence of a cell: seconds since its journal began."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from results.entries import Entry, StepStart
+from results.page.excerpt import Excerpt, read_excerpt
+
+# Of a time line, and of a QMP transcript, so much is read.
+READ_MOST = 4 << 20
+MARKS_MOST = 1500
+COMMAND = "-command"
+# QMP transcripts of the machine that is called dom0, and of one of another name.
+MACHINE = "machine"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Something that was said to, or by, a QEMU. `t` counts from the cell's beginning, in seconds."""
+
+    t: float
+    text: str
+    event: bool
+
+
+class Clock:
+    """Puts the machine's clocks and the journal's on one axis.
+
+    A console's time line and a QMP transcript count from the start of their machine, the journal from its own. A
+    transcript's greeting tells the wall time, as do the events of the outer QEMU; without either the machine is taken
+    to have started with the first step, and `approximate` becomes true.
+    """
+
+    def __init__(self, directory: Path, journal: list[Entry]) -> None:
+        self.approximate = False
+        self._qmp = directory / "qmp"
+        self._wall = journal[0].wall.timestamp() - journal[0].t if journal else None
+        first = next((entry for entry in journal if isinstance(entry, StepStart)), None)
+        self._guess = first.t if first else 0.0
+        self._shifts: dict[str, float | None] = {}
+
+    def shift(self, name: str) -> float:
+        """Return what to add to a time of the console or transcript called `name`."""
+        for transcript in (name.removesuffix(COMMAND), f"{name.removesuffix(COMMAND)}.{MACHINE}", MACHINE):
+            if transcript not in self._shifts:
+                self._shifts[transcript] = self._read_shift(self._qmp / f"{transcript}.jsonl")
+            if (found := self._shifts[transcript]) is not None:
+                return found
+        self.approximate = True
+        return self._guess
+
+    def _read_shift(self, path: Path) -> float | None:
+        if self._wall is None or not path.is_file():
+            return None
+        outer = path.stem.endswith(MACHINE)
+        for entry in read_lines(read_excerpt(path, READ_MOST)):
+            t = _number(entry.get("t"))
+            wall = _wall_of(entry, outer)
+            if t is not None and wall is not None:
+                return wall - t - self._wall
+        return None
+
+
+@dataclass(frozen=True)
+class TimeLine:
+    """When each line of a console came: `offsets` in bytes of its log, `times` on the cell's axis, both rising."""
+
+    offsets: tuple[int, ...] = ()
+    times: tuple[float, ...] = ()
+
+    def at(self, offset: int) -> float | None:
+        """Return when the byte at `offset` came; None before the first line that is known."""
+        number = bisect_right(self.offsets, offset) - 1
+        return self.times[number] if number >= 0 else None
+
+    def since(self, t: float) -> int | None:
+        """Return the place of the first line that came at `t` or later."""
+        number = bisect_left(self.times, t)
+        return self.offsets[number] if number < len(self.offsets) else None
+
+
+def read_timeline(path: Path, shift: float) -> TimeLine:
+    """Read `console/NAME.timeline.jsonl`; what is damaged is passed over, a console without one has no times."""
+    if not path.is_file():
+        return TimeLine()
+    offsets: list[int] = []
+    times: list[float] = []
+    for entry in read_lines(read_excerpt(path, READ_MOST)):
+        t, offset = _number(entry.get("t")), entry.get("offset")
+        if t is None or not isinstance(offset, int) or (offsets and (offset < offsets[-1] or t + shift < times[-1])):
+            continue
+        offsets.append(offset)
+        times.append(t + shift)
+    return TimeLine(tuple(offsets), tuple(times))
+
+
+def read_marks(path: Path, shift: float) -> list[Mark]:
+    """Return what a QMP transcript tells, at most MARKS_MOST of it."""
+    found: list[Mark] = []
+    for entry in read_lines(read_excerpt(path, READ_MOST)):
+        t = _number(entry.get("t"))
+        name = entry.get("event") or entry.get("execute")
+        if t is None or not isinstance(name, str):
+            continue
+        found.append(Mark(t + shift, name[:80], "event" in entry))
+        if len(found) == MARKS_MOST:
+            break
+    return found
+
+
+def read_lines(excerpt: Excerpt) -> list[dict[str, Any]]:
+    """Return the JSON objects of an excerpt's lines; a line that is none is passed over, as a torn last one must be."""
+    found: list[dict[str, Any]] = []
+    for line in (excerpt.head + b"\n" + excerpt.tail).split(b"\n"):
+        if not line.startswith(b"{"):
+            continue
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(entry, dict):
+            found.append(entry)
+    return found
+
+
+def _wall_of(entry: dict[str, Any], outer: bool) -> float | None:
+    if isinstance(text := entry.get("wall"), str):
+        try:
+            return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        except ValueError:
+            return None
+    # The events of a domU's QEMU carry dom0's time, which is another.
+    stamp = entry.get("timestamp") if outer else None
+    if not isinstance(stamp, dict):
+        return None
+    seconds, micro = _number(stamp.get("seconds")), _number(stamp.get("microseconds"))
+    return None if seconds is None or micro is None else seconds + micro / 1e6
+
+
+def _number(value: object) -> float | None:
+    # A finite number; JSON of Python's also knows NaN and Infinity.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e12 < value < 1e12:
+        return None
+    return float(value)

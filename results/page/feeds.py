@@ -1,0 +1,61 @@
+"""The same results for programs: a JSON feed, and changes of status as an Atom feed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from results.matrix import build_matrix, to_json
+from results.page.model import Entry, Site
+from results.page.write import Writer
+
+CHANGES_MOST = 100
+
+
+def write_feeds(site: Site, writer: Writer, pages: Collection[str]) -> None:
+    """Write `feed.json` and `changes.atom`. Raises OSError."""
+    writer.text("feed.json", json.dumps(feed(site), indent=1) + "\n")
+    changed = changes(site)
+    updated = changed[0].turn.after.started if changed and changed[0].turn else site.made
+    writer.text(
+        "changes.atom",
+        writer.render("changes.atom", changes=changed[:CHANGES_MOST], updated=updated, pages=pages),
+    )
+
+
+def feed(site: Site) -> dict[str, object]:
+    """Return what `matrix --format json` gives, without this machine's paths, and with the page's own addresses."""
+    matrix = build_matrix([entry.stored for entry in site.entries])
+    data = to_json(matrix, site.notes)
+    by_place = {str(entry.stored.directory): entry for entry in site.entries}
+    for cell in data["cells"]:
+        entry = by_place[cell.pop("directory")]
+        cell["evidence"] = f"{entry.page.removesuffix('index.html')}"
+        cell |= {
+            "page": entry.page,
+            "newest": f"cells/{entry.cell_id}/index.html",
+            "badge": f"badges/{entry.result.cell.feature}.svg",
+            "simulated": True,
+            "stale": list(entry.stale),
+            "edited": entry.edited,
+            "kernel_release": entry.release,
+            "changed": _turn(entry),
+        }
+    return {**data, "made": site.made.isoformat(), "reference": site.reference}
+
+
+def changes(site: Site) -> list[Entry]:
+    """Return the cells whose status has changed, the newest change first."""
+    turned = [(entry.turn.after.started, entry) for entry in site.entries if entry.turn]
+    return [entry for _, entry in sorted(turned, key=lambda one: one[0], reverse=True)]
+
+
+def _turn(entry: Entry) -> dict[str, object] | None:
+    turn = entry.turn
+    if turn is None:
+        return None
+    return {
+        "before": {"status": turn.before.status.value, "run": turn.before.run},
+        "after": {"status": turn.after.status.value, "run": turn.after.run},
+        "inputs": list(turn.changed),
+    }

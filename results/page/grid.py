@@ -1,0 +1,120 @@
+"""The front page's table: features by columns, and what each place of it says."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from results.features import Feature
+from results.matrix import aggregate, remark_of
+from results.model import Status, Verdict
+from results.page.model import Column, Entry, Site
+
+UNEXPECTED = (Verdict.FAIL, Verdict.TIMEOUT, Verdict.XPASS, Verdict.INFRA)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One place of the table: the entries of a feature in a column, perhaps none."""
+
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """Return what they say together."""
+        return aggregate(entry.result.status for entry in self.entries)
+
+    @property
+    def remark(self) -> str:
+        """Return what a reader must know beside the status."""
+        return remark_of([entry.stored for entry in self.entries])
+
+    @property
+    def date(self) -> str:
+        """Return the day of the oldest of them: the whole is not newer than that."""
+        return min((f"{entry.result.started:%Y-%m-%d}" for entry in self.entries), default="")
+
+    @property
+    def release(self) -> str:
+        """Return the releases of the kernel under test."""
+        return ", ".join(sorted({entry.release for entry in self.entries if entry.release}))
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Words of doubt beside the status."""
+        return tuple(dict.fromkeys(mark for entry in self.entries for mark in entry.marks))
+
+    @property
+    def stale(self) -> bool:
+        """Return whether one of them may no longer hold."""
+        return any(entry.stale for entry in self.entries)
+
+    @property
+    def edited(self) -> bool:
+        """Return whether one of them was changed after its run."""
+        return any(entry.edited for entry in self.entries)
+
+    @property
+    def unexpected(self) -> bool:
+        """Return whether one of them is not as expected."""
+        return any(entry.result.verdict in UNEXPECTED for entry in self.entries)
+
+
+EMPTY = Place()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Rows, columns, and the places where something is known. `kernels` are the kernel that is most common in each column."""
+
+    features: tuple[Feature, ...]
+    columns: tuple[Column, ...]
+    places: Mapping[tuple[str, Column], Place]
+    kernels: Mapping[Column, str]
+
+    def place(self, feature: Feature, column: Column) -> Place:
+        """Return the place of a feature in a column."""
+        return self.places.get((feature.name, column), EMPTY)
+
+    def row(self, feature: Feature) -> list[tuple[Column, Place]]:
+        """Return all places of a feature."""
+        return [(column, self.place(feature, column)) for column in self.columns]
+
+
+def build_grid(site: Site) -> Grid:
+    """Arrange a site's entries.
+
+    A result that knows no QEMU (a cell that the plan left out) stands in every column of its platform, hypervisor
+    and kernel.
+    """
+    columns = _columns(site.entries)
+    alike: defaultdict[tuple[str, str, str], list[Column]] = defaultdict(list)
+    for column in columns:
+        alike[column[:3]].append(column)
+    found: defaultdict[tuple[str, Column], list[Entry]] = defaultdict(list)
+    releases: defaultdict[Column, Counter[str]] = defaultdict(Counter)
+    for entry in site.entries:
+        own = _column(entry)
+        for column in [own] if own.qemu else alike[own[:3]]:
+            found[entry.result.cell.feature, column].append(entry)
+        if entry.release:
+            releases[own][entry.release] += 1
+    return Grid(
+        site.features,
+        columns,
+        {key: Place(tuple(entries)) for key, entries in found.items()},
+        {column: counted.most_common(1)[0][0] for column, counted in releases.items()}
+        | {column: "" for column in columns if column not in releases},
+    )
+
+
+def _column(entry: Entry) -> Column:
+    cell = entry.result.cell
+    return Column(cell.platform, cell.hypervisor, cell.kernel, cell.qemu)
+
+
+def _columns(entries: Iterable[Entry]) -> tuple[Column, ...]:
+    all_columns = {_column(entry) for entry in entries}
+    ran = {column[:3] for column in all_columns if column.qemu}
+    return tuple(sorted(column for column in all_columns if column.qemu or column[:3] not in ran))

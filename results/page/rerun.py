@@ -1,0 +1,82 @@
+"""The command that runs a cell again, and what it was made from, read from its run-spec."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from results.model import CellId, Record
+
+SPEC = "run-spec.json"
+OWN = "own"
+
+
+class Image(Record):
+    """An image by name and digest, or a file of the user's by path and SHA-256."""
+
+    name: str = ""
+    digest: str = ""
+    path: str = ""
+    sha256: str = ""
+
+
+class _Scenario(Record):
+    summary: str = ""
+
+
+class SpecView(Record):
+    """Those parts of a run-spec that a reader wants to see."""
+
+    scenario: _Scenario = Field(default_factory=_Scenario)
+    qemu: Image | None = None
+    kernel: Image | None = None
+    initrd: Image | None = None
+    loader: Image | None = None
+    append: str = ""
+    factor: float = 1.0
+
+    def inputs(self) -> list[tuple[str, str, str]]:
+        """Return what the cell was made from: its part, its name or file, its digest."""
+        named = {"QEMU": self.qemu, "kernel": self.kernel, "initial RAM disk": self.initrd, "boot loader": self.loader}
+        return [
+            (part, image.name or image.path, image.digest or image.sha256)
+            for part, image in named.items()
+            if image is not None
+        ]
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A command line for a shell, and what it needs that no command can give ("" if nothing)."""
+
+    command: str
+    needs: str = ""
+
+
+def read_spec_view(directory: Path) -> SpecView | None:
+    """Read the run-spec of a result directory; None if there is none, or it is damaged (the page tells)."""
+    try:
+        return SpecView.model_validate_json((directory / SPEC).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def rerun(cell: CellId, spec: SpecView | None) -> Rerun:
+    """Return how to run exactly this cell again."""
+    words = ["./testbed", "run", cell.scenario, "-p", cell.platform, "-H", cell.hypervisor]
+    needs = ""
+    if cell.kernel == OWN:
+        own = spec.kernel if spec else None
+        words += ["-k", own.path if own and own.path else "./vmlinux"]
+        needs = f"the kernel with SHA-256 {own.sha256}" if own and own.sha256 else "the same kernel"
+    else:
+        words += ["-k", cell.kernel]
+    for name, value in sorted(cell.axes.items()):
+        words += [f"--{name}", value]
+    if spec and spec.append:
+        words.append(f"--append={spec.append}")
+    factor = f"TESTBED_FACTOR={spec.factor:g} " if spec and spec.factor != 1 else ""
+    return Rerun(factor + shlex.join(words), needs)

@@ -1,0 +1,293 @@
+"""A console as a person saw it: control sequences obeyed by a terminal emulator, lines kept as they scroll away."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyte
+from pyte.screens import Char
+
+# A terminal of the usual height, and so wide that lines of a kernel's log are not folded.
+ROWS = 24
+COLUMNS = 400
+TAB = 8
+# Emulation is slow (some 100 kB/s): so many bytes of a console go through it, the rest shows its sequences.
+EMULATED_MOST = 512 << 10
+# Output without a newline is handed on in pieces of this many bytes.
+PIECE = 16 << 10
+LINES_MOST = 20_000
+
+_PLAIN = re.compile(r"[\t\x20-\x7e\xa0-\U0010ffff]*")
+# Operating system commands and other strings (window titles, clipboard): nothing of them is shown on a screen.
+_STRINGS = re.compile("(?:\x1b[]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?")
+# What has no shape of its own, or moves its neighbours: controls, bidirectional marks, joiners, tags, surrogates.
+_SHAPELESS = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+)
+_COLOURS = {
+    name: name for name in ("black", "red", "green", "blue", "magenta", "cyan", "white")
+} | {"brown": "yellow"}  # fmt: skip
+
+
+class Span(NamedTuple):
+    """Text of one look; `look` are CSS classes: `red`, `bold`, `reverse`..."""
+
+    text: str
+    look: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the screen, and when it was written last, in seconds on the caller's clock (None: not known)."""
+
+    spans: tuple[Span, ...]
+    time: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The line without its looks."""
+        return "".join(span.text for span in self.spans)
+
+
+def visible(text: str) -> str:
+    """Return text in which every character that has no shape, or that moves others, is spelled out.
+
+    Control characters become Unicode's pictures of them, others `<U+202E>`; tabs stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return _SHAPELESS.sub(_picture, text)
+
+
+def _picture(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if match[0] == "\t":
+        return "\t"
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"<U+{code:04X}>"
+
+
+def render(data: bytes, when: Callable[[int], float | None], offset: int = 0) -> tuple[list[Line], tuple[str, ...]]:
+    """Return the lines that a person at the console saw, and remarks on what could not be shown as it was.
+
+    `when` tells the time of a byte by its place in the log, in which `data` begins at `offset`. Invalid UTF-8 becomes
+    U+FFFD. At most LINES_MOST lines are returned, the last ones. Raises nothing for any input.
+    """
+    terminal = _Terminal()
+    for piece in _pieces(data):
+        terminal.feed(piece, when(offset))
+        offset += len(piece)
+    terminal.finish()
+    return list(terminal.lines), terminal.remarks()
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start, start + PIECE) + 1 or min(start + PIECE, len(data))
+        yield data[start:end]
+        start = end
+
+
+class _Terminal:
+    """Takes plain lines as they are, and the emulator only where there is something to obey."""
+
+    def __init__(self) -> None:
+        self.lines: deque[Line] = deque(maxlen=LINES_MOST)
+        self._added = 0
+        # Lines that a sequence may still reach: the screen above the cursor.
+        self._reachable: deque[Line] = deque()
+        self._screen: _Screen | None = None
+        self._stream = pyte.Stream()
+        self._quiet = 0  # plain lines since the last sequence
+        self._emulated = 0
+        self._refused = 0
+        self._open = ""  # a plain line without its newline yet
+
+    def feed(self, piece: bytes, now: float | None) -> None:
+        text = piece.decode("utf-8", "replace")
+        whole = text.endswith("\n")
+        body = text.rstrip("\r\n") if whole else text
+        plain = _PLAIN.fullmatch(body) is not None
+        if self._screen is None and plain:
+            self._plain(body, now, whole)
+            return
+        if self._emulated + len(piece) > EMULATED_MOST:
+            self._leave()
+            self._plain(body, now, whole)
+            self._refused += 1
+            return
+        screen = self._screen or self._enter(now)
+        self._emulated += len(piece)
+        screen.now = now
+        self._obey(screen, _STRINGS.sub("", text))
+        self._quiet = self._quiet + 1 if plain and whole else 0
+        # All that was drawn has scrolled away, so nothing is left that the emulator would know better.
+        if self._quiet > ROWS and screen.at_rest:
+            self._leave()
+
+    def finish(self) -> None:
+        self._leave()
+        if self._open:
+            self._plain("", None, whole=True)
+        self._give_up_reach(0)
+
+    def remarks(self) -> tuple[str, ...]:
+        found = []
+        if self._refused:
+            found.append(
+                f"only the first {EMULATED_MOST >> 10} KiB with control sequences were emulated; "
+                f"{self._refused} lines after them show their sequences"
+            )
+        if self._added > LINES_MOST:
+            found.append(f"the first {self._added - LINES_MOST} of {self._added} lines are left out")
+        return tuple(found)
+
+    def _plain(self, body: str, now: float | None, whole: bool) -> None:
+        body = self._open + body
+        self._open = ""
+        while len(body) > COLUMNS:
+            self._reach(body[:COLUMNS], now)
+            body = body[COLUMNS:]
+        if whole:
+            self._reach(body, now)
+        else:
+            self._open = body
+
+    def _reach(self, text: str, now: float | None) -> None:
+        self._reachable.append(Line((Span(visible(text).expandtabs(TAB)),), now))
+        self._give_up_reach(ROWS - 1)
+
+    def _give_up_reach(self, kept: int) -> None:
+        while len(self._reachable) > kept:
+            self._keep(self._reachable.popleft())
+
+    def _keep(self, line: Line) -> None:
+        self._added += 1
+        self.lines.append(line)
+
+    def _enter(self, now: float | None) -> _Screen:
+        """Draw what stands on the screen, and emulate from here on."""
+        screen = self._screen = _Screen(self._keep)
+        self._stream = pyte.Stream(screen)
+        for line in self._reachable:
+            screen.now = line.time
+            screen.draw(line.text[:COLUMNS])
+            screen.carriage_return()
+            screen.linefeed()
+        self._reachable.clear()
+        screen.now = now
+        if self._open:
+            screen.draw(visible(self._open))
+            self._open = ""
+        self._quiet = 0
+        return screen
+
+    def _leave(self) -> None:
+        if self._screen is not None:
+            self._screen.flush()
+            self._screen = None
+
+    def _obey(self, screen: _Screen, text: str) -> None:
+        try:
+            self._stream.feed(text)
+        except Exception:
+            # The emulator trips over some senseless sequences; what came is shown, and it starts afresh.
+            self._leave()
+            fresh = self._enter(screen.now)
+            fresh.draw(visible(text.rstrip("\r\n")))
+            fresh.carriage_return()
+            fresh.linefeed()
+
+
+class _Screen(pyte.Screen):
+    """A screen whose lines are handed to `keep` when they scroll off its top, or are wiped."""
+
+    def __init__(self, keep: Callable[[Line], None]) -> None:
+        self._keep = keep
+        self.now: float | None = None
+        self._times: dict[int, float | None] = {}  # by the identity of a line of the buffer
+        self._ready = False
+        super().__init__(COLUMNS, ROWS)
+        self.set_mode(pyte.modes.LNM)
+        self._ready = True
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the terminal is in its usual state: the next line will look plain."""
+        return self.cursor.x == 0 and self.margins is None and self.cursor.attrs == self.default_char
+
+    def flush(self) -> None:
+        """Hand over all that stands on the screen, up to its last line with anything on it."""
+        shown = [self._line(number) for number in range(self.lines)]
+        while shown and not shown[-1].spans:
+            shown.pop()
+        for line in shown:
+            self._keep(line)
+        self._times.clear()
+
+    def draw(self, data: str) -> None:
+        super().draw(data)
+        self._times[id(self.buffer[self.cursor.y])] = self.now
+
+    def index(self) -> None:
+        top, bottom = self.margins or (0, self.lines - 1)
+        if self.cursor.y == bottom and top == 0:
+            self._keep(self._line(0))
+            self._times.pop(id(self.buffer[0]), None)
+        super().index()
+
+    def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
+        # Programs clear by one sequence, or by going to the corner and erasing what follows.
+        if self._ready and (how in (2, 3) or (how == 0 and self.cursor.x == self.cursor.y == 0)):
+            self.flush()
+        super().erase_in_display(how, *args, **kwargs)
+
+    def reset(self) -> None:
+        if self._ready:
+            self.flush()
+        super().reset()
+        self.set_mode(pyte.modes.LNM)
+
+    def write_process_input(self, data: str) -> None:
+        """Answer nothing: nobody is there."""
+
+    def _line(self, number: int) -> Line:
+        row = self.buffer.get(number)
+        if not row:
+            return Line((), self.now)
+        last = max((x for x, char in row.items() if char.data.strip() or char.reverse or char.bg != "default"), default=-1)
+        spans: list[Span] = []
+        text, look = "", ""
+        for x in range(min(last + 1, self.columns)):
+            char = row[x]
+            if (new := _look(char)) != look and text:
+                spans.append(Span(visible(text), look))
+                text = ""
+            look = new
+            text += char.data
+        if text:
+            spans.append(Span(visible(text), look))
+        return Line(tuple(spans), self._times.get(id(row), self.now))
+
+
+def _look(char: Char) -> str:
+    if char.fg == "default" and char.bg == "default" and not (char.bold or char.reverse or char.underscore):
+        return ""
+    words = []
+    bright = char.fg.startswith("bright")
+    if colour := _COLOURS.get(char.fg.removeprefix("bright")):
+        words.append(colour)
+    if char.bg in _COLOURS or char.reverse:
+        words.append("reverse")
+    if char.bold or bright:
+        words.append("bold")
+    if char.underscore:
+        words.append("underline")
+    return " ".join(words)
