@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ class Qmp:
             raise QmpFailed(f"QMP {self.name}: no session: {error}") from error
         self._listening = asyncio.create_task(self._listen(), name=f"qmp-{self.name}")
         greeting: dict[str, Any] = self._client.greeting._asdict() if self._client.greeting else {}
-        self._write({"greeting": greeting})
+        # The one place where this clock and the world's are told together.
+        self._write({"greeting": greeting, "wall": datetime.now(UTC).isoformat(timespec="milliseconds")})
         return dict(greeting.get("QMP", {}))
 
     async def execute(self, command: str, **arguments: Any) -> Any:

@@ -132,14 +132,15 @@ def read_lines(excerpt: Excerpt) -> list[dict[str, Any]]:
 def _wall_of(entry: dict[str, Any], outer: bool) -> float | None:
     if isinstance(text := entry.get("wall"), str):
         try:
-            return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-        except ValueError:
+            stamp = datetime.fromisoformat(text)
+            return (stamp if stamp.tzinfo else stamp.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
             return None
     # The events of a domU's QEMU carry dom0's time, which is another.
-    stamp = entry.get("timestamp") if outer else None
-    if not isinstance(stamp, dict):
+    told = entry.get("timestamp") if outer else None
+    if not isinstance(told, dict):
         return None
-    seconds, micro = _number(stamp.get("seconds")), _number(stamp.get("microseconds"))
+    seconds, micro = _number(told.get("seconds")), _number(told.get("microseconds"))
     return None if seconds is None or micro is None else seconds + micro / 1e6
 
 
