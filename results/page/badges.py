@@ -41,8 +41,7 @@ def width(text: str) -> float:
 
 def place_badge(title: str, place: Place) -> Badge:
     """Return the badge of a feature in one column."""
-    doubt = ", edited" if place.edited else ", stale" if place.stale else ""
-    return Badge(title, f"{place.status}{doubt} (simulated)", kind(place.status))
+    return Badge(title, f"{', '.join([place.status, *place.marks])} (simulated)", kind(place.status))
 
 
 def row_badge(title: str, places: Iterable[Place]) -> Badge:
@@ -57,5 +56,3 @@ def row_badge(title: str, places: Iterable[Place]) -> Badge:
         text = f"yes in {counted.count(Status.YES)} of {len(counted)}"
         status = Status.CLOSE
     return Badge(title, f"{text} (simulated)", kind(status))
-
-

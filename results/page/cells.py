@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +10,23 @@ from pathlib import Path
 from base.errors import InfraError
 from results.entries import CellStart, StepStart
 from results.entries import Entry as JournalEntry
-from results.journal import load_result, read_journal
-from results.model import Result, StepPlan, StepResult
+from results.journal import read_journal
+from results.model import Result, StepPlan, StepResult, Verdict
 from results.page import timeline
 from results.page.clock import COMMAND, Clock, Mark, TimeLine, read_marks, read_timeline
 from results.page.evidence import COPIED_MOST, Copied, copy_evidence
 from results.page.excerpt import read_excerpt
 from results.page.model import Entry, folder_of
 from results.page.plots import RUNS_MOST
-from results.page.rerun import Rerun, read_spec_view, rerun
+from results.page.rerun import SpecView, read_spec_view, rerun
 from results.page.terminal import Line, render, visible
 from results.page.times import times_of
 from results.page.write import Writer
+from results.seal import KEY, RESULT
 from results.store import Stored
 
-# Of a console so much is shown as a terminal would; its raw log has more.
-SHOWN_MOST = 1 << 20
+# Of a console so much is shown as a terminal would; the copy of its raw log has more.
+SHOWN_MOST = COPIED_MOST // 4
 SHOWN_HEAD = 256 << 10
 ALARM_MOST = 64 << 10
 LAST_LINES = 30
@@ -99,43 +101,51 @@ class StepView:
     began: float | None = None
     places: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return self.plan.title or self.plan.verb
+
 
 def make_cell(job: Job, writer: Writer) -> Made:
     """Write the pages and evidence of one execution. Raises OSError, InfraError when the result cannot be read."""
     directory = job.stored.directory
     target = writer.folder / folder_of(job.stored)
     target.mkdir(parents=True, exist_ok=True)
-    result = load_result(directory)
+    whole = job.stored.load()
     notes: list[str] = []
     journal = _journal(directory, notes)
     clock = Clock(directory, journal)
     files = copy_evidence(directory, target)
     consoles = _consoles(directory, clock, files)
     marks = _marks(directory, clock)
-    steps = _steps(result, journal, consoles)
+    steps = _steps(whole, journal, consoles)
     spec = read_spec_view(directory)
-    base = {"job": job, "entry": job.entry, "result": result, "title": job.title}
+    folder = folder_of(job.stored)
+    base = {"job": job, "entry": job.entry, "result": job.stored.result, "title": job.title, "consoles": consoles}
     for console in consoles:
-        writer.page(f"{folder_of(job.stored)}/{console.page}", "console.html", **base, console=console, consoles=consoles)
+        writer.page(f"{folder}/{console.page}", "console.html", **base, console=console)
     writer.page(
-        f"{folder_of(job.stored)}/index.html",
+        f"{folder}/index.html",
         "cell.html",
         **base,
-        message=_short(result.message),
+        message=_short(job.stored.result.message),
+        facts=whole.facts,
         steps=steps,
+        ran=len(whole.steps),
         picture=_picture(steps, consoles, marks),
         approximate=clock.approximate,
-        consoles=consoles,
         files=[file for file in files if not file.is_picture],
         screens=[file for file in files if file.is_picture],
         alarm=_alarm(directory),
-        last=_last(result, consoles),
-        rerun=rerun(result.cell, spec),
+        last=_last(job.stored, consoles),
+        rerun=rerun(whole.cell, spec),
         spec=spec,
-        inputs={},
+        inputs=_inputs(job.stored, spec),
+        digests=_digests(directory),
         notes=notes,
     )
-    return Made(job.entry.cell_id, _measured(job, result) if job.is_newest else (), tuple(notes))
+    return Made(job.entry.cell_id, _measured(job, whole) if job.is_newest else (), tuple(notes))
 
 
 def _journal(directory: Path, notes: list[str]) -> list[JournalEntry]:
@@ -206,7 +216,7 @@ def _picture(
             step.began + step.result.elapsed,
             step.result.verdict.value,
             step.number,
-            f"step {step.number}, {step.plan.title or step.plan.verb}: {step.result.verdict}, {step.result.elapsed:.1f} s",
+            f"step {step.number}, {step.name}: {step.result.verdict}, {step.result.elapsed:.1f} s",
         )
         for step in steps
         if step.result is not None and step.began is not None
@@ -222,10 +232,25 @@ def _alarm(directory: Path) -> list[str]:
     return [line.text for line in render(excerpt.joined(), lambda _: None)[0]]
 
 
-def _last(result: Result, consoles: Sequence[Console]) -> tuple[Console, list[str]] | None:
+def _inputs(stored: Stored, spec: SpecView | None) -> list[tuple[str, str, str]]:
+    """Return what it was made from: name, value, and for an image what it is called."""
+    names = spec.images() if spec else {}
+    return [(name, value, names.get(name, "")) for name, value in sorted(stored.inputs.items())]
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of evidence as the seal has it; nothing without a seal."""
+    try:
+        files = json.loads((directory / RESULT).read_bytes())[KEY]["files"]
+        return {str(name): str(entry.get("sha256", "")) for name, entry in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # unsealed or damaged, which the page tells by its marks
+
+
+def _last(stored: Stored, consoles: Sequence[Console]) -> tuple[Console, list[str]] | None:
     """Return the last lines of the console that was written to last, for a cell that did not pass."""
     logs = [console for console in consoles if console.count and not console.name.endswith(COMMAND)]
-    if not logs or result.status.value in ("yes", "n/a"):
+    if not logs or stored.result.raw in (Verdict.PASS, Verdict.SKIP):
         return None
     console = max(logs, key=lambda one: one.times.times[-1] if one.times.times else 0.0)
     return console, [line.text for line in console.parts[-1][-LAST_LINES:]]
@@ -236,7 +261,7 @@ def _measured(job: Job, newest: Result) -> tuple[tuple[str, str, Mapping[str, fl
     found = []
     for past in reversed(job.entry.past[:RUNS_MOST]):
         try:
-            result = newest if past.stored.directory == job.stored.directory else load_result(past.stored.directory)
+            result = newest if past.stored.directory == job.stored.directory else past.stored.load()
         except InfraError:
             continue
         found.append((past.run, past.page if past.page in job.pages else "", times_of(result)))
@@ -246,6 +271,3 @@ def _measured(job: Job, newest: Result) -> tuple[tuple[str, str, Mapping[str, fl
 def _short(text: str) -> str:
     shown = visible(text.replace("\n", "\x00")).replace("\u2400", "\n")
     return shown if len(shown) <= MESSAGE_MOST else f"{shown[:MESSAGE_MOST]} [...]"
-
-
-assert COPIED_MOST >= SHOWN_MOST  # the raw log that a console's page leads to has all that it shows

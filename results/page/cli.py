@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from base.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from results.inputs import Today
 
 DEFAULT = "page"
 
@@ -33,13 +37,14 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--out", type=Path, default=Path(DEFAULT), metavar="DIR", help="the folder (default: ./%(default)s)")
+    made.add_argument("--out", type=Path, default=Path(DEFAULT), metavar="DIR", help="default: ./%(default)s")
     made.add_argument(
         "--run",
         action="append",
         metavar="ID",
         help="only this run: its id, a beginning of it, or `last`; may be repeated (default: all runs)",
     )
+    made.add_argument("--expiry", type=float, metavar="DAYS", help="a result older than that is stale (default: 30)")
     made.add_argument(
         "--older",
         type=_count,
@@ -50,23 +55,27 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the page and return 0. Raises UsageError for a run or a folder that will not do, InfraError."""
+def main(argv: Sequence[str] | None = None, today: Callable[[], Today] | None = None) -> int:
+    """Write the page and return 0. Raises UsageError for a run or a folder that will not do, InfraError.
+
+    `today` tells what today's plan would use; without it only age makes a result stale.
+    """
     options = parser().parse_args(argv)
     from results.page.gather import gather  # noqa: PLC0415  (lazy: `--help` stays quick)
     from results.page.site import write_site  # noqa: PLC0415
+    from results.render import count  # noqa: PLC0415
     from results.store import find_run  # noqa: PLC0415
 
     began = time.monotonic()
     runs = None if options.run is None else [find_run(name) for name in options.run]
-    site = gather(runs)
+    site = gather(runs, today=today, expiry=options.expiry)
     written = write_site(site, options.out, older=options.older)
     for note in (*site.notes, *written.notes):
         print(f"note: {note}", file=sys.stderr)
     if not site.entries:
         print("note: no results yet; `./testbed run` makes some", file=sys.stderr)
-    cells = len(site.entries)
-    print(f"{cells} cell{'' if cells == 1 else 's'}, {written.executions} pages of results in {time.monotonic() - began:.1f} s")
+    cells, results = count(len(site.entries), "cell"), count(written.executions, "page")
+    print(f"{cells}, {results} of results in {time.monotonic() - began:.1f} s")
     print(written.front.absolute())
     return EXIT_OK
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 
 from results.matrix import build_matrix, to_json
-from results.page.model import Entry, Site
+from results.page.model import Entry, Past, Site, Turn
 from results.page.write import Writer
 
 CHANGES_MOST = 100
@@ -36,10 +36,8 @@ def feed(site: Site) -> dict[str, object]:
             "newest": f"cells/{entry.cell_id}/index.html",
             "badge": f"badges/{entry.result.cell.feature}.svg",
             "simulated": True,
-            "stale": list(entry.stale),
-            "edited": entry.edited,
-            "kernel_release": entry.release,
-            "changed": _turn(entry),
+            "changed": _turn(entry.turn),
+            "first_bad": _turn(entry.first_bad),
         }
     return {**data, "made": site.made.isoformat(), "reference": site.reference}
 
@@ -50,12 +48,11 @@ def changes(site: Site) -> list[Entry]:
     return [entry for _, entry in sorted(turned, key=lambda one: one[0], reverse=True)]
 
 
-def _turn(entry: Entry) -> dict[str, object] | None:
-    turn = entry.turn
+def _turn(turn: Turn | None) -> dict[str, object] | None:
     if turn is None:
         return None
-    return {
-        "before": {"status": turn.before.status.value, "run": turn.before.run},
-        "after": {"status": turn.after.status.value, "run": turn.after.run},
-        "inputs": list(turn.changed),
-    }
+    return {"before": _past(turn.before), "after": _past(turn.after), "inputs": list(turn.changed)}
+
+
+def _past(past: Past | None) -> dict[str, str] | None:
+    return None if past is None else {"status": past.status.value, "run": past.run, "page": past.page}

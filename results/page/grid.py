@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from results.features import Feature
-from results.matrix import aggregate, remark_of
+from results.matrix import MatrixCell
 from results.model import Status, Verdict
-from results.page.model import Column, Entry, Site
+from results.page.model import DOUBTS, Column, Entry, Site
 
 UNEXPECTED = (Verdict.FAIL, Verdict.TIMEOUT, Verdict.XPASS, Verdict.INFRA)
 
@@ -21,14 +21,23 @@ class Place:
     entries: tuple[Entry, ...] = ()
 
     @property
+    def _cell(self) -> MatrixCell:
+        return MatrixCell(tuple(entry.stored for entry in self.entries))
+
+    @property
     def status(self) -> Status:
         """Return what they say together."""
-        return aggregate(entry.result.status for entry in self.entries)
+        return self._cell.status
 
     @property
     def remark(self) -> str:
-        """Return what a reader must know beside the status."""
-        return remark_of([entry.stored for entry in self.entries])
+        """Return what a reader must know beside the status, but for its marks."""
+        return ", ".join(word for word in self._cell.remarks if word not in DOUBTS)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Return words of doubt beside the status."""
+        return tuple(word for word in self._cell.remarks if word in DOUBTS)
 
     @property
     def date(self) -> str:
@@ -41,21 +50,6 @@ class Place:
         return ", ".join(sorted({entry.release for entry in self.entries if entry.release}))
 
     @property
-    def marks(self) -> tuple[str, ...]:
-        """Words of doubt beside the status."""
-        return tuple(dict.fromkeys(mark for entry in self.entries for mark in entry.marks))
-
-    @property
-    def stale(self) -> bool:
-        """Return whether one of them may no longer hold."""
-        return any(entry.stale for entry in self.entries)
-
-    @property
-    def edited(self) -> bool:
-        """Return whether one of them was changed after its run."""
-        return any(entry.edited for entry in self.entries)
-
-    @property
     def unexpected(self) -> bool:
         """Return whether one of them is not as expected."""
         return any(entry.result.verdict in UNEXPECTED for entry in self.entries)
@@ -66,7 +60,10 @@ EMPTY = Place()
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows, columns, and the places where something is known. `kernels` are the kernel that is most common in each column."""
+    """Rows, columns, and the places where something is known.
+
+    `kernels` are the releases of the kernel under test that are most common in each column, "" if none is known.
+    """
 
     features: tuple[Feature, ...]
     columns: tuple[Column, ...]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from results.features import Feature
-from results.model import Result, Status, Verdict
+from results.history import Moment, first_bad
+from results.inputs import changes
+from results.matrix import MatrixCell
+from results.model import Status, Summary, Verdict
 from results.store import Stored
 
-
-RANK = {Status.NO: 0, Status.CLOSE: 1, Status.YES: 2, Status.UNTESTED: -1, Status.NA: -1}
+# Remarks that say that a status may not be what it seems.
+DOUBTS = ("edited", "stale")
 
 
 class Column(NamedTuple):
@@ -31,10 +35,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Past:
-    """One execution of a cell as its history shows it.
-
-    `changed` are the inputs that differ from the execution before it.
-    """
+    """One execution of a cell; `changed` are the inputs that differ from the execution before it."""
 
     stored: Stored
     changed: tuple[str, ...] = ()
@@ -42,7 +43,7 @@ class Past:
     @property
     def run(self) -> str:
         """The run that it is from."""
-        return self.stored.directory.parent.parent.name
+        return self.stored.result.run
 
     @property
     def page(self) -> str:
@@ -64,37 +65,29 @@ class Past:
         """When it began, in UTC."""
         return self.stored.result.started
 
-    @property
-    def speaks(self) -> bool:
-        """Return whether this says anything about the product."""
-        return self.status is not Status.UNTESTED
-
 
 @dataclass(frozen=True)
 class Turn:
-    """Where a cell turned: the last execution `before` and the first `after`, and which inputs differ."""
+    """Where a cell turned: the last execution `before` (None: it was never better), the first `after`.
 
-    before: Past
+    `changed` are the inputs that differ between the two.
+    """
+
+    before: Past | None
     after: Past
-    changed: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The result that stands for a cell, its history (newest first), and doubts about it.
-
-    `release` is the kernel's under test, "" if it is not known. `stale` are reasons why the status may no longer hold, `edited` is what does not fit its seal ("" if it fits).
-    """
+    """The result that stands for a cell, and its history, newest first."""
 
     stored: Stored
-    release: str = ""
     past: tuple[Past, ...] = ()
-    stale: tuple[str, ...] = ()
-    edited: str = ""
 
     @property
-    def result(self) -> Result:
-        """The result itself."""
+    def result(self) -> Summary:
+        """The result itself, as far as it can be believed."""
         return self.stored.result
 
     @property
@@ -103,41 +96,43 @@ class Entry:
         return self.result.cell.id
 
     @property
-    def run(self) -> str:
-        """The run that it is from."""
-        return self.stored.directory.parent.parent.name
-
-    @property
     def page(self) -> str:
         """The permanent place of its page."""
         return page_of(self.stored)
 
     @property
-    def marks(self) -> tuple[str, ...]:
-        """Words of doubt beside the status."""
-        return (*(("edited",) if self.edited else ()), *(("stale",) if self.stale else ()))
+    def release(self) -> str:
+        """The release of the kernel under test, "" if it is not known."""
+        return self.stored.inputs.get("kernel.release", "")
 
     @property
-    def is_worse(self) -> bool:
-        """Whether the last change of status was one to the worse."""
-        turn = self.turn
-        return turn is not None and RANK[turn.after.status] < RANK[turn.before.status]
+    def marks(self) -> tuple[str, ...]:
+        """Words of doubt beside the status."""
+        return tuple(word for word in MatrixCell((self.stored,)).remarks if word in DOUBTS)
 
     @cached_property
     def turn(self) -> Turn | None:
-        """Return the last change of status, None if there was none: for a cell that fails, the first bad change."""
-        spoken = [past for past in self.past if past.speaks]
-        for after, before in zip(spoken, spoken[1:], strict=False):
+        """Return the last change of status, None if there was none."""
+        spoken = [past for past in self.past if past.stored.result.speaks]
+        for after, before in pairwise(spoken):
             if after.status is not before.status:
-                return Turn(before, after, _between(self.past, before, after))
+                return _turn(before, after)
         return None
 
+    @cached_property
+    def first_bad(self) -> Turn | None:
+        """Return where a cell that does not pass began not to; None if it passes."""
+        places = {past.stored.directory: past for past in self.past}
+        found = first_bad([Moment(past.stored) for past in reversed(self.past)])
+        if found is None:
+            return None
+        return _turn(places[found.good.directory] if found.good else None, places[found.bad.directory])
 
-def _between(past: tuple[Past, ...], before: Past, after: Past) -> tuple[str, ...]:
-    """Return what changed from one execution to a later one, over those between that said nothing."""
-    names = [one.run for one in past]
-    span = past[names.index(after.run) : names.index(before.run)]
-    return tuple(dict.fromkeys(text for one in reversed(span) for text in one.changed))
+
+def _turn(before: Past | None, after: Past) -> Turn:
+    known = before is not None and before.stored.inputs and after.stored.inputs
+    told = changes(before.stored.inputs, after.stored.inputs) if before and known else ()
+    return Turn(before, after, tuple(map(str, told)))
 
 
 def page_of(stored: Stored) -> str:
@@ -147,7 +142,7 @@ def page_of(stored: Stored) -> str:
 
 def folder_of(stored: Stored) -> str:
     """Return the folder of an execution's page and evidence, relative to the page's own."""
-    return f"runs/{stored.directory.parent.parent.name}/{stored.directory.name}"
+    return f"runs/{stored.result.run}/{stored.directory.name}"
 
 
 @dataclass(frozen=True)

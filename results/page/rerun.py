@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from results.inputs import SPEC
 from results.model import CellId, Record
 
-SPEC = "run-spec.json"
 OWN = "own"
 
 
@@ -38,14 +38,10 @@ class SpecView(Record):
     append: str = ""
     factor: float = 1.0
 
-    def inputs(self) -> list[tuple[str, str, str]]:
-        """Return what the cell was made from: its part, its name or file, its digest."""
-        named = {"QEMU": self.qemu, "kernel": self.kernel, "initial RAM disk": self.initrd, "boot loader": self.loader}
-        return [
-            (part, image.name or image.path, image.digest or image.sha256)
-            for part, image in named.items()
-            if image is not None
-        ]
+    def images(self) -> dict[str, str]:
+        """Return what images are called, by the name of the input that is their digest."""
+        named = {"qemu": self.qemu, "kernel": self.kernel, "initrd": self.initrd, "loader": self.loader}
+        return {f"{part}.image": image.name or image.path for part, image in named.items() if image is not None}
 
 
 @dataclass(frozen=True)

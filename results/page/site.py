@@ -164,7 +164,7 @@ def _groups(features: Sequence[Feature]) -> list[tuple[str, list[Feature]]]:
     """Return XenPPC's rows, then ours."""
     theirs = [feature for feature in features if feature.reference is not None]
     ours = [feature for feature in features if feature.reference is None]
-    named = [("The rows of XenPPC’s own page", theirs), ("Rows that it did not have", ours)]
+    named = [("The rows of XenPPC's own page", theirs), ("Rows that it did not have", ours)]
     return [(name, rows) for name, rows in named if rows]
 
 

@@ -29,9 +29,9 @@ _SHAPELESS = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
 )
-_COLOURS = {
-    name: name for name in ("black", "red", "green", "blue", "magenta", "cyan", "white")
-} | {"brown": "yellow"}  # fmt: skip
+# Pyte's names of colours, and the classes that stand for them; black and white are left to the page's theme.
+_COLOURS = {"red": "red", "green": "green", "brown": "yellow", "blue": "blue", "magenta": "magenta", "cyan": "cyan"}
+_GROUNDS = ("default", "black")
 
 
 class Span(NamedTuple):
@@ -262,7 +262,7 @@ class _Screen(pyte.Screen):
         row = self.buffer.get(number)
         if not row:
             return Line((), self.now)
-        last = max((x for x, char in row.items() if char.data.strip() or char.reverse or char.bg != "default"), default=-1)
+        last = max((x for x, char in row.items() if _shows(char)), default=-1)
         spans: list[Span] = []
         text, look = "", ""
         for x in range(min(last + 1, self.columns)):
@@ -277,6 +277,10 @@ class _Screen(pyte.Screen):
         return Line(tuple(spans), self._times.get(id(row), self.now))
 
 
+def _shows(char: Char) -> bool:
+    return bool(char.data.strip()) or char.reverse or char.bg not in _GROUNDS
+
+
 def _look(char: Char) -> str:
     if char.fg == "default" and char.bg == "default" and not (char.bold or char.reverse or char.underscore):
         return ""
@@ -284,7 +288,7 @@ def _look(char: Char) -> str:
     bright = char.fg.startswith("bright")
     if colour := _COLOURS.get(char.fg.removeprefix("bright")):
         words.append(colour)
-    if char.bg in _COLOURS or char.reverse:
+    if char.bg not in _GROUNDS or char.reverse:
         words.append("reverse")
     if char.bold or bright:
         words.append("bold")
