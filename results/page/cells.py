@@ -13,21 +13,18 @@ from results.entries import Entry as JournalEntry
 from results.journal import read_journal
 from results.model import Result, StepPlan, StepResult, Verdict
 from results.page import timeline
-from results.page.clock import COMMAND, Clock, Mark, TimeLine, read_marks, read_timeline
-from results.page.evidence import COPIED_MOST, Copied, copy_evidence
-from results.page.excerpt import read_excerpt
+from results.page.clock import COMMAND, Clock, Mark, read_marks
+from results.page.consoles import Console, read_consoles
+from results.page.evidence import Evidence
 from results.page.model import Entry, folder_of
 from results.page.plots import RUNS_MOST
 from results.page.rerun import SpecView, read_spec_view, rerun
-from results.page.terminal import Line, render, visible
+from results.page.terminal import render, visible
 from results.page.times import times_of
 from results.page.write import Writer
 from results.seal import KEY, RESULT
 from results.store import Stored
 
-# Of a console so much is shown as a terminal would; the copy of its raw log has more.
-SHOWN_MOST = COPIED_MOST // 4
-SHOWN_HEAD = 256 << 10
 ALARM_MOST = 64 << 10
 LAST_LINES = 30
 # A message of a step or a cell may be a whole excerpt; the page shows so many characters of it.
@@ -59,39 +56,6 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Console:
-    """A console and its page; `parts` are its lines, with a gap between two of them if some are left out."""
-
-    name: str
-    size: int
-    parts: tuple[tuple[Line, ...], ...]
-    left_out: int
-    remarks: tuple[str, ...]
-    times: TimeLine
-    raw: str
-
-    @property
-    def page(self) -> str:
-        """The place of its page, relative to the cell's."""
-        return f"console/{self.name}.html"
-
-    @property
-    def count(self) -> int:
-        """How many lines are shown."""
-        return sum(len(part) for part in self.parts)
-
-    def at(self, t: float, until: float) -> int | None:
-        """Return the number of the first line that came from `t` until `until`."""
-        number = 0
-        for part in self.parts:
-            for line in part:
-                number += 1
-                if line.time is not None and t <= line.time <= until:
-                    return number
-        return None
-
-
-@dataclass(frozen=True)
 class StepView:
     """A step as its table shows it. `began` in seconds from the cell's beginning; without `result` it did not run."""
 
@@ -110,21 +74,20 @@ class StepView:
 def make_cell(job: Job, writer: Writer) -> Made:
     """Write the pages and evidence of one execution. Raises OSError, InfraError when the result cannot be read."""
     directory = job.stored.directory
-    target = writer.folder / folder_of(job.stored)
-    target.mkdir(parents=True, exist_ok=True)
+    folder = folder_of(job.stored)
     whole = job.stored.load()
     notes: list[str] = []
     journal = _journal(directory, notes)
-    clock = Clock(directory, journal)
-    files = copy_evidence(directory, target)
-    consoles = _consoles(directory, clock, files)
-    marks = _marks(directory, clock)
+    evidence = Evidence(directory)
+    clock = Clock(evidence, journal)
+    files = evidence.copy(lambda name: writer.place(f"{folder}/{name}"))
+    consoles = read_consoles(evidence, clock, files)
+    marks = _marks(evidence, clock)
     steps = _steps(whole, journal, consoles)
     spec = read_spec_view(directory)
-    folder = folder_of(job.stored)
     base = {"job": job, "entry": job.entry, "result": job.stored.result, "title": job.title, "consoles": consoles}
     for console in consoles:
-        writer.page(f"{folder}/{console.page}", "console.html", **base, console=console)
+        writer.page(f"{folder}/{console.page}", "console.html", **base, console=console, parts=console.markup())
     writer.page(
         f"{folder}/index.html",
         "cell.html",
@@ -137,12 +100,12 @@ def make_cell(job: Job, writer: Writer) -> Made:
         approximate=clock.approximate,
         files=[file for file in files if not file.is_picture],
         screens=[file for file in files if file.is_picture],
-        alarm=_alarm(directory),
+        alarm=_alarm(evidence),
         last=_last(job.stored, consoles),
         rerun=rerun(whole.cell, spec),
         spec=spec,
         inputs=_inputs(job.stored, spec),
-        digests=_digests(directory),
+        digests=_digests(evidence),
         notes=notes,
     )
     return Made(job.entry.cell_id, _measured(job, whole) if job.is_newest else (), tuple(notes))
@@ -156,33 +119,13 @@ def _journal(directory: Path, notes: list[str]) -> list[JournalEntry]:
         return []
 
 
-def _consoles(directory: Path, clock: Clock, files: Sequence[Copied]) -> list[Console]:
-    found = [
-        _console(directory / file.name, clock, file.path)
-        for file in files
-        if file.name.startswith("console/") and file.name.endswith(".log")
-    ]
-    # The kernel's log first; what commands said comes after all of these.
-    return sorted(found, key=lambda console: (console.name.endswith(COMMAND), console.name))
-
-
-def _console(path: Path, clock: Clock, raw: str) -> Console:
-    name = path.name.removesuffix(".log")
-    times = read_timeline(path.with_name(f"{name}.timeline.jsonl"), clock.shift(name))
-    excerpt = read_excerpt(path, SHOWN_MOST, SHOWN_HEAD)
-    head, remarks = render(excerpt.head, times.at)
-    parts = [tuple(head)]
-    if excerpt.left_out:
-        tail, more = render(excerpt.tail, times.at, excerpt.tail_offset)
-        parts.append(tuple(tail))
-        remarks += more
-    return Console(name, excerpt.size, tuple(parts), excerpt.left_out, remarks, times, raw)
-
-
-def _marks(directory: Path, clock: Clock) -> dict[str, list[Mark]]:
-    folder = directory / "qmp"
-    paths = sorted(folder.glob("*.jsonl")) if folder.is_dir() else []
-    return {visible(path.stem): read_marks(path, clock.shift(path.stem)) for path in paths if not path.is_symlink()}
+def _marks(evidence: Evidence, clock: Clock) -> dict[str, list[Mark]]:
+    found = {}
+    for name in evidence.names:
+        if name.startswith("qmp/") and (excerpt := evidence.read(name)) is not None:
+            transcript = name.removeprefix("qmp/").removesuffix(".jsonl")
+            found[transcript] = read_marks(excerpt, clock.shift(transcript))
+    return found
 
 
 def _steps(result: Result, journal: Sequence[JournalEntry], consoles: Sequence[Console]) -> list[StepView]:
@@ -224,12 +167,11 @@ def _picture(
     return timeline.draw(spans, {console.name: console.times for console in consoles}, marks)
 
 
-def _alarm(directory: Path) -> list[str]:
-    path = directory / "alarm.txt"
-    if path.is_symlink() or not path.is_file():
+def _alarm(evidence: Evidence) -> list[str]:
+    excerpt = evidence.read("alarm.txt")
+    if excerpt is None:
         return []
-    excerpt = read_excerpt(path, ALARM_MOST, ALARM_MOST // 2)
-    return [line.text for line in render(excerpt.joined(), lambda _: None)[0]]
+    return [line.text for line in render(excerpt.cut(ALARM_MOST, ALARM_MOST // 2).joined(), lambda _: None)[0]]
 
 
 def _inputs(stored: Stored, spec: SpecView | None) -> list[tuple[str, str, str]]:
@@ -238,12 +180,13 @@ def _inputs(stored: Stored, spec: SpecView | None) -> list[tuple[str, str, str]]
     return [(name, value, names.get(name, "")) for name, value in sorted(stored.inputs.items())]
 
 
-def _digests(directory: Path) -> dict[str, str]:
+def _digests(evidence: Evidence) -> dict[str, str]:
     """Return the SHA-256 of each file of evidence as the seal has it; nothing without a seal."""
+    excerpt = evidence.read(RESULT)
     try:
-        files = json.loads((directory / RESULT).read_bytes())[KEY]["files"]
+        files = json.loads(excerpt.head)[KEY]["files"] if excerpt else {}
         return {str(name): str(entry.get("sha256", "")) for name, entry in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}  # unsealed or damaged, which the page tells by its marks
 
 

@@ -6,14 +6,12 @@ import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from results.entries import Entry, StepStart
-from results.page.excerpt import Excerpt, read_excerpt
+from results.page.evidence import Evidence
+from results.page.excerpt import Excerpt
 
-# Of a time line, and of a QMP transcript, so much is read.
-READ_MOST = 4 << 20
 MARKS_MOST = 1500
 COMMAND = "-command"
 # QMP transcripts of the machine that is called dom0, and of one of another name.
@@ -37,9 +35,9 @@ class Clock:
     to have started with the first step, and `approximate` becomes true.
     """
 
-    def __init__(self, directory: Path, journal: list[Entry]) -> None:
+    def __init__(self, evidence: Evidence, journal: list[Entry]) -> None:
         self.approximate = False
-        self._qmp = directory / "qmp"
+        self._evidence = evidence
         self._wall = journal[0].wall.timestamp() - journal[0].t if journal else None
         first = next((entry for entry in journal if isinstance(entry, StepStart)), None)
         self._guess = first.t if first else 0.0
@@ -49,17 +47,18 @@ class Clock:
         """Return what to add to a time of the console or transcript called `name`."""
         for transcript in (name.removesuffix(COMMAND), f"{name.removesuffix(COMMAND)}.{MACHINE}", MACHINE):
             if transcript not in self._shifts:
-                self._shifts[transcript] = self._read_shift(self._qmp / f"{transcript}.jsonl")
+                self._shifts[transcript] = self._read_shift(transcript)
             if (found := self._shifts[transcript]) is not None:
                 return found
         self.approximate = True
         return self._guess
 
-    def _read_shift(self, path: Path) -> float | None:
-        if self._wall is None or not path.is_file():
+    def _read_shift(self, transcript: str) -> float | None:
+        excerpt = self._evidence.read(f"qmp/{transcript}.jsonl")
+        if self._wall is None or excerpt is None:
             return None
-        outer = path.stem.endswith(MACHINE)
-        for entry in read_lines(read_excerpt(path, READ_MOST)):
+        outer = transcript.endswith(MACHINE)
+        for entry in read_lines(excerpt):
             t = _number(entry.get("t"))
             wall = _wall_of(entry, outer)
             if t is not None and wall is not None:
@@ -85,13 +84,13 @@ class TimeLine:
         return self.offsets[number] if number < len(self.offsets) else None
 
 
-def read_timeline(path: Path, shift: float) -> TimeLine:
+def read_timeline(excerpt: Excerpt | None, shift: float) -> TimeLine:
     """Read `console/NAME.timeline.jsonl`; what is damaged is passed over, a console without one has no times."""
-    if not path.is_file():
+    if excerpt is None:
         return TimeLine()
     offsets: list[int] = []
     times: list[float] = []
-    for entry in read_lines(read_excerpt(path, READ_MOST)):
+    for entry in read_lines(excerpt):
         t, offset = _number(entry.get("t")), entry.get("offset")
         if t is None or not isinstance(offset, int) or (offsets and (offset < offsets[-1] or t + shift < times[-1])):
             continue
@@ -100,10 +99,10 @@ def read_timeline(path: Path, shift: float) -> TimeLine:
     return TimeLine(tuple(offsets), tuple(times))
 
 
-def read_marks(path: Path, shift: float) -> list[Mark]:
+def read_marks(excerpt: Excerpt, shift: float) -> list[Mark]:
     """Return what a QMP transcript tells, at most MARKS_MOST of it."""
     found: list[Mark] = []
-    for entry in read_lines(read_excerpt(path, READ_MOST)):
+    for entry in read_lines(excerpt):
         t = _number(entry.get("t"))
         name = entry.get("event") or entry.get("execute")
         if t is None or not isinstance(name, str):
@@ -116,17 +115,21 @@ def read_marks(path: Path, shift: float) -> list[Mark]:
 
 def read_lines(excerpt: Excerpt) -> list[dict[str, Any]]:
     """Return the JSON objects of an excerpt's lines; a line that is none is passed over, as a torn last one must be."""
-    found: list[dict[str, Any]] = []
-    for line in (excerpt.head + b"\n" + excerpt.tail).split(b"\n"):
-        if not line.startswith(b"{"):
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(entry, dict):
-            found.append(entry)
-    return found
+    text = (excerpt.head + b"\n" + excerpt.tail).decode("utf-8", "replace")
+    lines = [line for line in text.split("\n") if line.startswith("{")]
+    try:
+        # All at once is quicker by far, and the rule.
+        found = json.loads(f"[{','.join(lines)}]")
+    except (ValueError, RecursionError):
+        found = [_read_line(line) for line in lines]
+    return [entry for entry in found if isinstance(entry, dict)]
+
+
+def _read_line(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _wall_of(entry: dict[str, Any], outer: bool) -> float | None:

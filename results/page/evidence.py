@@ -1,23 +1,26 @@
-"""What a result directory holds, and its copy into the page's folder: of bounded size, and harmless to open."""
+"""What a result directory holds: read once, in bounded parts, and copied so that it is harmless to open."""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from results.page.excerpt import Excerpt, read_excerpt
 
-# Of each file at most so much is copied; if it is larger, its beginning and its end.
-COPIED_MOST = 4 << 20
+# Of each file at most so much is read and copied; if it is larger, its beginning and its end.
+READ_MOST = 4 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 # Folders of a result directory with evidence; "" is the directory itself.
-_FOLDERS = ("", "console", "qmp", "screens")
-_TEXT = (".log", ".txt", ".jsonl", ".json", ".cmdline", ".sha256", ".xml", ".dts", ".dtb.txt")
+_FOLDERS = ("", "console", "qmp", "gdb", "screens")
+_TEXT = (".log", ".txt", ".jsonl", ".json", ".cmdline", ".mi")
+# Read for the times of lines, which the consoles' pages tell; not copied.
+TIMELINE = ".timeline.jsonl"
 _ABOUT = {
-    "result.json": "the result",
+    "result.json": "the result, and the seal of all files",
     "journal.jsonl": "steps, facts and notes as they came",
     "run-spec.json": "everything the worker was told",
     "alarm.txt": "the alarm and the lines around it",
@@ -26,11 +29,17 @@ _ABOUT = {
     "qemu.log": "what QEMU printed",
     "qemu.cmdline": "how QEMU was started",
 }
+_KINDS = {
+    "console": "every byte of the console",
+    "qmp": "all that was said to QEMU",
+    "gdb": "all that was said to gdb",
+    "screens": "screenshot",
+}
 
 
 @dataclass(frozen=True)
 class Copied:
-    """A file of the evidence: its `name` in the result directory and in the folder, `size` in bytes.
+    """A file of the evidence: its `name` in the result directory and `path` beside the page, `size` in bytes.
 
     `note` says what is missing in the copy, `about` what it is.
     """
@@ -47,52 +56,55 @@ class Copied:
         return self.path.endswith(".png")
 
 
-def files_of(directory: Path) -> Iterator[Path]:
-    """Yield the files of a result directory that are evidence, in a steady order. Links are never followed."""
-    for name in _FOLDERS:
-        folder = directory / name
-        if folder.is_symlink() or not folder.is_dir():
-            continue
-        for path in sorted(folder.iterdir()):
-            known = path.suffix in _TEXT or (name == "screens" and path.suffix == ".png")
-            if known and _NAME.fullmatch(path.name) and not path.is_symlink() and path.is_file():
-                yield path
+class Evidence:
+    """The files of one result directory, by their names in it. Links are never followed."""
 
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)
+        self.names = tuple(_names(self._directory))
+        self._known = frozenset(self.names)
+        self._read: dict[str, Excerpt] = {}
 
-def copy_evidence(directory: Path, target: Path) -> list[Copied]:
-    """Copy the evidence of a result directory below `target` and return what there is.
+    def read(self, name: str) -> Excerpt | None:
+        """Return a file, or of a large one the beginning and the end; None if there is none. Raises OSError."""
+        if name not in self._known:
+            return None
+        if name not in self._read:
+            self._read[name] = read_excerpt(f"{self._directory}/{name}", READ_MOST)
+        return self._read[name]
 
-    Text gets `.txt` at its end: whatever serves or opens it must never take it for a page. Raises OSError.
-    """
-    found: list[Copied] = []
-    for path in files_of(directory):
-        name = path.relative_to(directory).as_posix()
-        excerpt = read_excerpt(path, COPIED_MOST)
-        if path.suffix == ".png":
-            # A picture that is cut is none.
-            if excerpt.left_out or not excerpt.head.startswith(PNG):
+    def copy(self, place: Callable[[str], str]) -> list[Copied]:
+        """Copy all to where `place` says, and return what there is. Raises OSError.
+
+        Text gets `.txt` at its end: whatever serves or opens it must never take it for a page.
+        """
+        found = []
+        for name in self.names:
+            excerpt = self.read(name)
+            if excerpt is None or name.endswith(TIMELINE):
                 continue
-            place = name
-        else:
-            place = f"{name}.txt"
-        _write(target / place, excerpt)
-        note = f"its first {_size(len(excerpt.head))} and last {_size(len(excerpt.tail))}" if excerpt.left_out else ""
-        found.append(Copied(name, place, excerpt.size, _ABOUT.get(path.name, _about(name)), note))
-    return found
+            path = name if name.endswith(".png") else f"{name}.txt"
+            # A picture that is cut is none.
+            if path == name and (excerpt.left_out or not excerpt.head.startswith(PNG)):
+                continue
+            with open(place(path), "wb") as stream:  # noqa: PTH123  (speed)
+                stream.write(excerpt.joined())
+            note = f"its first {len(excerpt.head) >> 10} and last {len(excerpt.tail) >> 10} KiB"
+            about = _ABOUT.get(name) or _KINDS.get(name.partition("/")[0], "")
+            found.append(Copied(name, path, excerpt.size, about, note if excerpt.left_out else ""))
+        return found
 
 
-def _write(path: Path, excerpt: Excerpt) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(excerpt.joined())
-
-
-def _about(name: str) -> str:
-    if name.endswith(".timeline.jsonl"):
-        return "when each line came"
-    return {"console": "every byte of the console", "qmp": "all that was said to QEMU", "screens": "screenshot"}.get(
-        name.partition("/")[0], ""
-    )
-
-
-def _size(number: int) -> str:
-    return f"{number >> 10} KiB"
+def _names(directory: str) -> Iterator[str]:
+    for folder in _FOLDERS:
+        try:
+            with os.scandir(f"{directory}/{folder}") as entries:
+                found = sorted((entry for entry in entries), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if folder and os.path.islink(f"{directory}/{folder}"):  # noqa: PTH114  (speed)
+            continue
+        for entry in found:
+            known = entry.name.endswith(_TEXT) or (folder == "screens" and entry.name.endswith(".png"))
+            if known and _NAME.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                yield f"{folder}/{entry.name}" if folder else entry.name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import pyte
@@ -32,6 +33,7 @@ _SHAPELESS = re.compile(
 # Pyte's names of colours, and the classes that stand for them; black and white are left to the page's theme.
 _COLOURS = {"red": "red", "green": "green", "brown": "yellow", "blue": "blue", "magenta": "magenta", "cyan": "cyan"}
 _GROUNDS = ("default", "black")
+_PLAIN_LOOK = Char(" ")[1:]
 
 
 class Span(NamedTuple):
@@ -176,11 +178,7 @@ class _Terminal:
         """Draw what stands on the screen, and emulate from here on."""
         screen = self._screen = _Screen(self._keep)
         self._stream = pyte.Stream(screen)
-        for line in self._reachable:
-            screen.now = line.time
-            screen.draw(line.text[:COLUMNS])
-            screen.carriage_return()
-            screen.linefeed()
+        screen.stand(self._reachable)
         self._reachable.clear()
         screen.now = now
         if self._open:
@@ -212,7 +210,9 @@ class _Screen(pyte.Screen):
     def __init__(self, keep: Callable[[Line], None]) -> None:
         self._keep = keep
         self.now: float | None = None
-        self._times: dict[int, float | None] = {}  # by the identity of a line of the buffer
+        # By the identity of a line of the buffer: when it was drawn on last, and what it was given as.
+        self._times: dict[int, float | None] = {}
+        self._given: dict[int, tuple[dict[int, Char], Line]] = {}
         self._ready = False
         super().__init__(COLUMNS, ROWS)
         self.set_mode(pyte.modes.LNM)
@@ -231,6 +231,15 @@ class _Screen(pyte.Screen):
         for line in shown:
             self._keep(line)
         self._times.clear()
+        self._given.clear()
+
+    def stand(self, lines: Iterable[Line]) -> None:
+        """Put plain lines on an empty screen, as if they had been drawn, and the cursor below them."""
+        for number, line in enumerate(lines):
+            row = self.buffer[number]
+            row.update({x: _plain_char(char) for x, char in enumerate(line.text[:COLUMNS]) if char != " "})
+            self._given[id(row)] = (dict(row), line)
+            self.cursor.y = number + 1
 
     def draw(self, data: str) -> None:
         super().draw(data)
@@ -241,6 +250,7 @@ class _Screen(pyte.Screen):
         if self.cursor.y == bottom and top == 0:
             self._keep(self._line(0))
             self._times.pop(id(self.buffer[0]), None)
+            self._given.pop(id(self.buffer[0]), None)
         super().index()
 
     def erase_in_display(self, how: int = 0, *args: Any, **kwargs: Any) -> None:
@@ -262,19 +272,29 @@ class _Screen(pyte.Screen):
         row = self.buffer.get(number)
         if not row:
             return Line((), self.now)
+        given = self._given.get(id(row))
+        if given is not None and given[0] == row:
+            return given[1]
         last = max((x for x, char in row.items() if _shows(char)), default=-1)
+        time = self._times.get(id(row), self.now)
         spans: list[Span] = []
         text, look = "", ""
         for x in range(min(last + 1, self.columns)):
             char = row[x]
-            if (new := _look(char)) != look and text:
+            new = "" if char[1:] == _PLAIN_LOOK else _look(char)
+            if new != look and text:
                 spans.append(Span(visible(text), look))
                 text = ""
             look = new
             text += char.data
         if text:
             spans.append(Span(visible(text), look))
-        return Line(tuple(spans), self._times.get(id(row), self.now))
+        return Line(tuple(spans), time)
+
+
+@cache
+def _plain_char(data: str) -> Char:
+    return Char(data)
 
 
 def _shows(char: Char) -> bool:

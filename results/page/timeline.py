@@ -27,22 +27,21 @@ class Bar:
 
 @dataclass(frozen=True)
 class Tick:
-    """A moment on a lane: `height` in 0..1 is how much was printed, `href` where it can be read."""
+    """An event on a lane."""
 
     x: float
-    height: float = 1.0
-    title: str = ""
-    event: bool = False
+    title: str
 
 
 @dataclass(frozen=True)
 class Lane:
-    """One row: a console (`ticks` with heights) or a QMP transcript (`marks`)."""
+    """One row: a console or a QMP transcript. `said` is a path of how much was printed, `sent` one of commands."""
 
     name: str
     y: float
-    ticks: tuple[Tick, ...] = ()
-    marks: tuple[Tick, ...] = ()
+    said: str = ""
+    sent: str = ""
+    events: tuple[Tick, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,28 +90,29 @@ def draw(steps: Sequence[Span], consoles: Mapping[str, TimeLine], qmp: Mapping[s
     y = 26.0 + LANE + 6
     for name, line in consoles.items():
         if line.times:
-            lanes.append(Lane(name, y, ticks=_density(line.times, most)))
+            lanes.append(Lane(name, y, said=_density(line.times, most, y)))
             y += LANE
     for name, marks in qmp.items():
         if marks:
-            shapes = tuple(Tick(at(mark.t), title=f"{mark.text} at {mark.t:.2f} s", event=mark.event) for mark in marks)
-            lanes.append(Lane(f"qmp {name}", y, marks=shapes))
+            events = tuple(Tick(at(mark.t), f"{mark.text} at {mark.t:.2f} s") for mark in marks if mark.event)
+            sent = "".join(f"M{at(mark.t)} {y + 5}v11" for mark in marks if not mark.event)
+            lanes.append(Lane(f"qmp {name}", y, sent=sent, events=events))
             y += LANE
     return Picture(y + 4, bars, tuple(lanes), tuple((at(t), text) for t, text in ticks(most)))
 
 
-def _density(times: Sequence[float], most: float) -> tuple[Tick, ...]:
-    """Return how many lines came in each part of the time; a logarithm, for one line counts as well as a thousand."""
+def _density(times: Sequence[float], most: float, y: float) -> str:
+    """Return columns of how many lines came when; by the logarithm, for one line counts as well as a thousand."""
     counts = [0] * BUCKETS
     for t in times:
         counts[min(BUCKETS - 1, max(0, int(t / most * BUCKETS)))] += 1
     full = log1p(max(counts))
     step = (WIDTH - LEFT - RIGHT) / BUCKETS
-    return tuple(
-        Tick(round(LEFT + number * step, 1), round(0.15 + 0.85 * log1p(count) / full, 2))
-        for number, count in enumerate(counts)
-        if count
+    bottom = y + LANE - 2
+    columns = (
+        (number, (LANE - 4) * (0.15 + 0.85 * log1p(count) / full)) for number, count in enumerate(counts) if count
     )
+    return "".join(f"M{LEFT + number * step:.1f} {bottom}v-{height:.1f}h3v{height:.1f}z" for number, height in columns)
 
 
 def ticks(most: float, wanted: int = 8) -> list[tuple[float, str]]:

@@ -40,6 +40,8 @@ class Writer:
     def __init__(self, folder: Path, made: datetime) -> None:
         self.folder = folder
         self.made = made
+        self._folder = str(folder)
+        self._made: set[str] = set()
 
     @cached_property
     def _environment(self) -> Environment:
@@ -73,12 +75,20 @@ class Writer:
 
     def text(self, path: str, text: str) -> None:
         """Write a file, whole or not at all for whoever reads meanwhile. Raises OSError."""
-        target = self.folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # A new name each: the folder may be one that two of us write to. No fsync: it can be made again.
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(target)
+        target = self.place(path)
+        # No fsync: it can be made again. Not over a page that is there: somebody may be reading it.
+        temporary = f"{target}.{os.getpid()}"
+        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as stream:  # noqa: PTH123  (speed)
+            stream.write(text)
+        os.rename(temporary, target)  # noqa: PTH104  (speed)
+
+    def place(self, path: str) -> str:
+        """Return where a file of the folder is, whose own folder is made if need be. Raises OSError."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._made:
+            os.makedirs(f"{self._folder}/{folder}", exist_ok=True)  # noqa: PTH103  (speed)
+            self._made.add(folder)
+        return f"{self._folder}/{folder}/{name}"
 
     def copy(self, names: Iterable[str]) -> None:
         """Copy static files as they are. Raises OSError."""

@@ -1,0 +1,1 @@
+"""Measurements of the test bed itself; each module prints JSON: `python -m bench.NAME`."""
