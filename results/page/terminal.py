@@ -25,10 +25,12 @@ LINES_MOST = 20_000
 _PLAIN = re.compile(r"[\t\x20-\x7e\xa0-\U0010ffff]*")
 # Operating system commands and other strings (window titles, clipboard): nothing of them is shown on a screen.
 _STRINGS = re.compile("(?:\x1b[]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?")
+# Controls that do nothing on a screen; the emulator would lose what follows them.
+_IDLE = re.compile("[\x00-\x06\x10-\x17\x19\x1c-\x1f\x7f-\x9a\x9c-\x9f]")
 # What has no shape of its own, or moves its neighbours: controls, bidirectional marks, joiners, tags, surrogates.
 _SHAPELESS = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
-    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U000e0000-\U000e0fff]"
+    "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 # Pyte's names of colours, and the classes that stand for them; black and white are left to the page's theme.
 _COLOURS = {"red": "red", "green": "green", "brown": "yellow", "blue": "blue", "magenta": "magenta", "cyan": "cyan"}
@@ -128,7 +130,7 @@ class _Terminal:
         screen = self._screen or self._enter(now)
         self._emulated += len(piece)
         screen.now = now
-        self._obey(screen, _STRINGS.sub("", text))
+        self._obey(screen, _IDLE.sub("", _STRINGS.sub("", text)))
         self._quiet = self._quiet + 1 if plain and whole else 0
         # All that was drawn has scrolled away, so nothing is left that the emulator would know better.
         if self._quiet > ROWS and screen.at_rest:
@@ -242,7 +244,7 @@ class _Screen(pyte.Screen):
             self.cursor.y = number + 1
 
     def draw(self, data: str) -> None:
-        super().draw(data)
+        super().draw(visible(data))
         self._times[id(self.buffer[self.cursor.y])] = self.now
 
     def index(self) -> None:
