@@ -90,7 +90,8 @@ def _write(site: Site, folder: Path, older: int, workers: int) -> Written:
 def _jobs(site: Site, folder: Path, titles: Mapping[str, str], older: int) -> Iterator[Job]:
     """Yield the executions to make pages of: the newest of each cell anew, older ones if they have none yet."""
     for entry in site.entries:
-        wanted = {entry.page: entry.stored} | {past.page: past.stored for past in entry.past[: older + 1]}
+        # The entry's own last: only that has been judged for staleness.
+        wanted = {past.page: past.stored for past in entry.past[: older + 1]} | {entry.page: entry.stored}
         there = {past.page for past in entry.past if past.page not in wanted and (folder / past.page).exists()}
         pages = frozenset(wanted) | there
         title = titles.get(entry.result.cell.feature, entry.result.cell.feature)

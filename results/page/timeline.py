@@ -12,6 +12,8 @@ from results.page.clock import Mark, TimeLine
 LEFT, WIDTH, RIGHT = 128, 1000, 14
 LANE = 22
 BUCKETS = 220
+# What took less (s) has no timeline.
+LEAST = 0.001
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def draw(steps: Sequence[Span], consoles: Mapping[str, TimeLine], qmp: Mapping[s
     ends += [line.times[-1] for line in consoles.values() if line.times]
     ends += [mark.t for marks in qmp.values() for mark in marks[-1:]]
     most = max(ends, default=0.0)
-    if most <= 0:
+    if most < LEAST:
         return None
     scale = (WIDTH - LEFT - RIGHT) / most
 

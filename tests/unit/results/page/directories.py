@@ -8,17 +8,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from base.paths import results_root
 from results.conclude import conclude
 from results.expectations import Expectations
 from results.journal import Journal
 from results.model import StepPlan
-from results.store import Run
+from results.runs import RUN, Run, RunRecord, read_run
 from tests.unit.results.builders import cell, steps
 
 BOOT = (
     b"\r\n>> OpenBIOS 1.1\r\n[    0.000000] Linux version 6.1.176\r\n[    0.100000] pci 0000:00:01.0: BAR 4\r\n"
     b"\x1b[1;32mok\x1b[0m booted\r\n~ # "
 )
+
+
+def run_at(hour: int) -> Run:
+    """Make a run of that hour: names of runs that begin in the same second do not tell their order."""
+    started = datetime(2026, 11, 24, hour, tzinfo=UTC)
+    name = f"{started:%Y%m%dT%H%M%SZ}-abcdef"
+    directory = results_root() / "runs" / name
+    directory.mkdir(parents=True)
+    (directory / RUN).write_text(RunRecord(id=name, started=started).model_dump_json())
+    return read_run(directory)
 
 
 def timeline(log: bytes, *, begin: float = 0.5, step: float = 0.25) -> bytes:

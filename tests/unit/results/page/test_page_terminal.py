@@ -64,7 +64,7 @@ def test_each_line_has_the_time_of_its_last_byte_on_the_screen() -> None:
 
 def test_offsets_count_from_where_the_data_begins_in_its_log() -> None:
     asked: list[int] = []
-    render(b"a\r\nb\r\n", lambda offset: asked.append(offset), 1000)
+    render(b"a\r\nb\r\n", asked.append, 1000)
     assert asked == [1000, 1003]
 
 
@@ -127,7 +127,9 @@ PIECES = st.lists(
     st.one_of(
         st.binary(max_size=12),
         st.sampled_from([b"\r\n", b"\n", b"\r", b"\b", b"\t", b"\x1b[", b"\x1b]0;", b"\x07", b"\x1bP", b"\x1b[2J"]),
-        st.sampled_from([b"\x1b[?1049h", b"\x1b[3;7r", b"\x1b[999999999999A", b"\x1b[?3h", b"\x1b(0", b"\x0e", b"\x1bc"]),
+        st.sampled_from(
+            [b"\x1b[?1049h", b"\x1b[3;7r", b"\x1b[999999999999A", b"\x1b[?3h", b"\x1b(0", b"\x0e", b"\x1bc"]
+        ),
         st.text(max_size=8).map(lambda text: text.encode("utf-8", "surrogatepass")),
         st.tuples(st.integers(0, 99999), st.sampled_from("ABCDEFGHJKLMPXZ@`abcdefghlmnqrsu")).map(
             lambda pair: b"\x1b[%d%s" % (pair[0], pair[1].encode())
@@ -145,7 +147,17 @@ def test_no_input_breaks_it_or_leaves_a_control_character(data: bytes) -> None:
         assert isinstance(line, Line)
         for char in line.text:
             assert unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-            assert unicodedata.bidirectional(char) not in ("RLO", "LRO", "RLE", "LRE", "RLI", "LRI", "FSI", "PDI", "PDF")
+            assert unicodedata.bidirectional(char) not in (
+                "RLO",
+                "LRO",
+                "RLE",
+                "LRE",
+                "RLI",
+                "LRI",
+                "FSI",
+                "PDI",
+                "PDF",
+            )
         assert all(set(span.look) <= set("abcdefghijklmnopqrstuvwxyz ") for span in line.spans)
 
 
