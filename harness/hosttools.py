@@ -19,6 +19,8 @@ from harness.environment import Say, cache_folder
 
 # Debian's python3 comes without it; the module cannot be told from the command `python3`.
 VENV = ("python3 -m venv", "python3-venv", "makes the test bed's own Python environment")
+# For the tests of the status page; nothing else needs it, and it is large.
+BROWSER = ("chromium", "chromium", "opens the status page in the integration ring")
 # Compilers only recommend the C library they link with, and recommendations are not installed.
 LIBRARIES = (
     ("/usr/include/stdlib.h", "libc6-dev", "C library of the programs that run while a build runs"),

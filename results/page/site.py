@@ -77,13 +77,12 @@ def _write(site: Site, folder: Path, older: int, workers: int) -> Written:
         if made.measured:
             measured[made.cell_id] = made.measured
         notes += [f"{made.cell_id}: {note}" for note in made.notes]
-    writer.copy(STATIC)
     for entry in site.entries:
         writer.page(f"cells/{entry.cell_id}/index.html", "redirect.html", entry=entry)
     _features(site, grid, writer, measured)
     _badges(grid, writer)
     write_feeds(site, writer, jobs[0].pages if jobs else frozenset())
-    _front(site, grid, writer)
+    front_page(site, writer, grid)
     return Written(folder / "index.html", len(jobs), tuple(notes))
 
 
@@ -147,12 +146,14 @@ def _badges(grid: Grid, writer: Writer) -> None:
     writer.page("badges/index.html", "badges.html", badges=all_badges)
 
 
-def _front(site: Site, grid: Grid, writer: Writer) -> None:
+def front_page(site: Site, writer: Writer, grid: Grid | None = None) -> None:
+    """Write the front page and what it looks like. Raises OSError."""
+    writer.copy(STATIC)
     writer.page(
         "index.html",
         "index.html",
         site=site,
-        grid=grid,
+        grid=grid or build_grid(site),
         groups=_groups(site.features),
         tally=Counter(kind(entry.result.status) for entry in site.entries),
         newest=max((entry.result.started for entry in site.entries), default=site.made),

@@ -131,6 +131,14 @@ def test_only_what_builds_or_boots_needs_the_hosts_programs(launcher: ModuleType
     assert launcher.needs_tools(words.split()) is tools
 
 
+@pytest.mark.parametrize(
+    ("words", "browser"),
+    [("test", True), ("test integration", True), ("test unit lint", False), ("run", False), ("boot g5", False)],
+)
+def test_only_the_integration_ring_needs_a_browser(launcher: ModuleType, words: str, browser: bool) -> None:
+    assert launcher.needs_browser(words.split()) is browser
+
+
 def test_packages_are_read(tmp_path: Path) -> None:
     path = tmp_path / "packages.txt"
     path.write_text("# header\n\ngcc  gcc   compiles things  # really\nld binutils links\n")
