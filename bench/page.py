@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -59,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         site = gather(root=store)
         measured["gather_s"] = _since(began)
+        busy = _cpu()
         write_site(site, out)
         measured["page_s"] = _since(began)
+        measured["page_cpu_s"] = round(_cpu() - busy, 2)
         measured |= _sizes(out)
         if options.browser:
             measured |= _opening(out / "index.html")
@@ -199,6 +202,11 @@ def _opening(front: Path) -> dict[str, Any]:
             page.close()
         browser.close()
     return {"open_s": sorted(times)[REPEATS // 2], "open_all_s": times}
+
+
+def _cpu() -> float:
+    """Return the CPU seconds of this process and of those that it started and that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _since(began: float) -> float:

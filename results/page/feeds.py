@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
 
 from results.matrix import build_matrix, to_json
-from results.page.model import Entry, Past, Site, Turn
+from results.page.model import Entry, Past, Site, Turn, folder_of
 from results.page.write import Writer
 
 CHANGES_MOST = 100
@@ -25,12 +27,13 @@ def write_feeds(site: Site, writer: Writer, pages: Collection[str]) -> None:
 
 def feed(site: Site) -> dict[str, object]:
     """Return what `matrix --format json` gives, without this machine's paths, and with the page's own addresses."""
-    matrix = build_matrix([entry.stored for entry in site.entries])
+    # Where the page has it, not where this machine has it.
+    places = {entry.stored.directory: Path(folder_of(entry.stored)) for entry in site.entries}
+    matrix = build_matrix([replace(entry.stored, directory=places[entry.stored.directory]) for entry in site.entries])
     data = to_json(matrix, site.notes)
-    by_place = {str(entry.stored.directory): entry for entry in site.entries}
+    by_place = {folder_of(entry.stored): entry for entry in site.entries}
     for cell in data["cells"]:
-        entry = by_place[cell.pop("directory")]
-        cell["evidence"] = f"{entry.page.removesuffix('index.html')}"
+        entry = by_place[cell["directory"]]
         cell |= {
             "page": entry.page,
             "newest": f"cells/{entry.cell_id}/index.html",

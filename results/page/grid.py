@@ -42,7 +42,7 @@ class Place:
     @property
     def date(self) -> str:
         """Return the day of the oldest of them: the whole is not newer than that."""
-        return min((f"{entry.result.started:%Y-%m-%d}" for entry in self.entries), default="")
+        return min((entry.result.started.date().isoformat() for entry in self.entries), default="")
 
     @property
     def release(self) -> str:

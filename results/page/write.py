@@ -54,8 +54,8 @@ class Writer:
         )
         environment.globals |= {"policy": POLICY, "made": self.made, "shapes": SHAPES, "verdict_words": REMARKS}
         environment.filters |= {
-            "day": lambda when: f"{when:%Y-%m-%d}",
-            "minute": lambda when: f"{when:%Y-%m-%d %H:%M} UTC",
+            "day": lambda when: when.date().isoformat(),
+            "minute": lambda when: f"{when.isoformat(' ', 'minutes')[:16]} UTC",
             "kind": kind,
             "size": size,
             "took": took,

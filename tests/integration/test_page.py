@@ -99,7 +99,7 @@ def _results() -> None:
         newer,
         "pp|ppp",
         kernel="stock",
-        consoles={"dom0": HOSTILE + BOOT * 400, "u1": HOSTILE * 50},
+        consoles={"dom0": HOSTILE + BOOT * 60, "u1": HOSTILE * 50},
         message=EVIL,
         title=EVIL,
         facts={EVIL: EVIL},
