@@ -16,8 +16,9 @@ from results.page import timeline
 from results.page.clock import COMMAND, Clock, Mark, read_marks
 from results.page.consoles import Console, read_consoles
 from results.page.evidence import Evidence
-from results.page.model import Entry, folder_of
-from results.page.plots import RUNS_MOST
+from results.page.jobs import MADE, Job, made_from, recall, remembered
+from results.page.model import folder_of
+from results.page.plots import RUNS_MOST, Measurement
 from results.page.rerun import SpecView, read_spec_view, rerun
 from results.page.terminal import render, visible
 from results.page.times import times_of
@@ -32,26 +33,11 @@ MESSAGE_MOST = 4000
 
 
 @dataclass(frozen=True)
-class Job:
-    """One execution to make a page of. `entry` is the cell it belongs to, whose newest it may be."""
-
-    entry: Entry
-    stored: Stored
-    title: str
-    pages: frozenset[str]
-
-    @property
-    def is_newest(self) -> bool:
-        """Whether it stands for its cell."""
-        return self.stored.directory == self.entry.stored.directory
-
-
-@dataclass(frozen=True)
 class Made:
     """What came of a job: times of the cell's executions by run, and remarks."""
 
     cell_id: str
-    measured: tuple[tuple[str, str, Mapping[str, float]], ...] = ()
+    measured: tuple[Measurement, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -72,9 +58,15 @@ class StepView:
 
 
 def make_cell(job: Job, writer: Writer) -> Made:
-    """Write the pages and evidence of one execution. Raises OSError, InfraError when the result cannot be read."""
+    """Write the pages and evidence of one execution, unless they are there already as they would be written now.
+
+    Raises OSError, InfraError when the result cannot be read.
+    """
     directory = job.stored.directory
     folder = folder_of(job.stored)
+    key = made_from(job)
+    if (before := recall(writer.folder / folder, key)) is not None:
+        return Made(job.entry.cell_id, *before)
     whole = job.stored.load()
     notes: list[str] = []
     journal = _journal(directory, notes)
@@ -108,7 +100,9 @@ def make_cell(job: Job, writer: Writer) -> Made:
         digests=_digests(evidence),
         notes=notes,
     )
-    return Made(job.entry.cell_id, _measured(job, whole) if job.is_newest else (), tuple(notes))
+    measured = _measured(job, whole) if job.is_newest else ()
+    writer.text(f"{folder}/{MADE}", remembered(key, measured, notes))
+    return Made(job.entry.cell_id, measured, tuple(notes))
 
 
 def _journal(directory: Path, notes: list[str]) -> list[JournalEntry]:
@@ -199,7 +193,7 @@ def _last(stored: Stored, consoles: Sequence[Console]) -> tuple[Console, list[st
     return console, [line.text for line in console.parts[-1][-LAST_LINES:]]
 
 
-def _measured(job: Job, newest: Result) -> tuple[tuple[str, str, Mapping[str, float]], ...]:
+def _measured(job: Job, newest: Result) -> tuple[Measurement, ...]:
     """Return the times of the cell's executions, oldest first; one that cannot be read any more has none."""
     found = []
     for past in reversed(job.entry.past[:RUNS_MOST]):

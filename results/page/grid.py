@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from results.features import Feature
 from results.matrix import MatrixCell
@@ -20,11 +21,11 @@ class Place:
 
     entries: tuple[Entry, ...] = ()
 
-    @property
+    @cached_property
     def _cell(self) -> MatrixCell:
         return MatrixCell(tuple(entry.stored for entry in self.entries))
 
-    @property
+    @cached_property
     def status(self) -> Status:
         """Return what they say together."""
         return self._cell.status

@@ -16,8 +16,10 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 16, 12, 26
 SERIES_MOST = 8
 RUNS_MOST = 30
 
-# Executions of a cell, oldest first: run, page ("" if it has none), times by name and unit.
-Measured = Sequence[tuple[str, str, Mapping[str, float]]]
+# An execution: run, page ("" if it has none), times by name and unit.
+Measurement = tuple[str, str, Mapping[str, float]]
+# Those of a cell, oldest first.
+Measured = Sequence[Measurement]
 
 
 @dataclass(frozen=True)

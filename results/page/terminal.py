@@ -298,12 +298,12 @@ class _Screen(pyte.Screen):
             char = row[x]
             new = "" if char[1:] == _PLAIN_LOOK else _look(char)
             if new != look and text:
-                spans.append(Span(visible(text), look))
+                spans.append(Span(text, look))
                 text = ""
             look = new
             text += char.data
         if text:
-            spans.append(Span(visible(text), look))
+            spans.append(Span(text, look))
         return Line(tuple(spans), time)
 
 

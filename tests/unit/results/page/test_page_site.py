@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,10 +18,11 @@ from results.expectations import Expectation, Expectations
 from results.journal import Journal
 from results.matrix import build_matrix, to_json
 from results.page.badges import row_badge
-from results.page.cells import Job, _measured
+from results.page.cells import _measured
 from results.page.cli import main
 from results.page.gather import gather
 from results.page.grid import build_grid
+from results.page.jobs import Job
 from results.page.model import Column, Site
 from results.page.plots import charts_of
 from results.page.site import write_site
@@ -241,6 +242,34 @@ def test_permanent_addresses_outlive_new_runs(tmp_path: Path) -> None:
     assert f"url=../../runs/{second.id}/domu-boot.g5.kvm-pr.stock/index.html" in newest
     page = (out / f"runs/{second.id}/domu-boot.g5.kvm-pr.stock/index.html").read_text()
     assert f'href="../../../runs/{first.id}/domu-boot.g5.kvm-pr.stock/index.html"' in page
+
+
+def test_what_did_not_change_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    first = rich(run_at(1), "pp|ppp", scenario="a")
+    rich(run_at(2), "pp|ppf", scenario="b")
+    site = write(out)
+    rendered: list[str] = []
+
+    def render(*_: object) -> tuple[list[object], tuple[str, ...]]:
+        rendered.append("console")
+        return [], ()
+
+    monkeypatch.setattr("results.page.consoles.render", render)
+    texts = {path: path.read_bytes() for path in (out / "features").iterdir()}
+    write(out, replace(gather(), made=site.made))
+    assert rendered == []
+    assert {path: path.read_bytes() for path in texts} == texts
+    # Evidence that changed, another history, and doubts each make a page anew.
+    (first / "console/dom0.log").write_bytes(b"edited\r\n")
+    write(out)
+    assert rendered == ["console"] * 2
+    rich(run_at(3), "pp|ppp", scenario="b")
+    write(out)
+    assert rendered == ["console"] * 4
+    monkeypatch.setenv("TESTBED_EXPIRY", "0.0000001")
+    write(out)
+    assert rendered == ["console"] * 6
 
 
 def test_older_results_get_pages_that_say_so(tmp_path: Path) -> None:
