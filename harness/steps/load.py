@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from harness.cell import Cell
@@ -21,6 +22,23 @@ async def end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
     """End what `start_loops` started. Raises as `Cell.must`."""
     for name, loop in loops.items():
         await cell.must(name, f"kill {loop}", seconds)
+
+
+async def start_short_loops(cell: Cell, names: Iterable[str], lasting: int, seconds: float) -> dict[str, str]:
+    """Let some domUs be busy for `lasting` seconds of theirs, all from now on. Returns and raises as `start_loops`.
+
+    What is asked of a domain while CPUs of its machine are busy may take long, so all are asked at once.
+    """
+    wanted = list(names)
+    loop = f"timeout {lasting} sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
+    started = await asyncio.gather(*(cell.must(name, loop, seconds) for name in wanted))
+    return dict(zip(wanted, started, strict=True))
+
+
+async def await_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
+    """Wait until what `start_short_loops` started has ended by itself. Raises as `Cell.must`."""
+    wait = "while kill -0 {} 2>/dev/null; do usleep 200000; done"
+    await asyncio.gather(*(cell.must(name, wait.format(loop), seconds) for name, loop in loops.items()))
 
 
 async def bind(cell: Cell, name: str, cpu: int, seconds: float) -> None:
