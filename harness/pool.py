@@ -108,13 +108,22 @@ class Pool:
         return chosen
 
     def _begins(self, need: Need, running: Sequence[_Request], free: _Free, now: float) -> float:
-        """Return when there will be room for `need`, if all that runs takes as long as it is thought to."""
+        """Return when there will be room for `need`, if all that runs takes as long as it is thought to.
+
+        Of what has run longer than that, nothing is known but how long it has run: it may take as long again.
+        """
         cpus, memory = free.cpus, free.memory
-        ends = sorted((max(now, (r.began or now) + r.need.cost), r.number, r.need) for r in running)
-        for end, _, ended in ends:
+
+        def end(request: _Request) -> float:
+            began = request.began or now
+            thought = began + request.need.cost
+            return thought if thought > now else now + (now - began)
+
+        ends = sorted((end(r), r.number, r.need) for r in running)
+        for at, _, ended in ends:
             cpus, memory = cpus + ended.cpus, memory + ended.memory
             if cpus >= need.cpus and memory >= need.memory:
-                return end
+                return at
         return now
 
     def _used(self) -> tuple[int, int]:

@@ -123,6 +123,19 @@ def test_behind_a_large_one_only_who_does_not_delay_it_slips_in(crowd: Callable[
     assert cells.began[:2] == ["running", "quick"]
 
 
+def test_beside_one_that_takes_longer_than_thought_the_others_do_not_stand_still(crowd: Callable[..., Crowd]) -> None:
+    now = [100.0]
+    cells = crowd(cpus=2, clock=lambda: now[0])
+    cells.arrive("running", cost=10)
+    cells.arrive("large", cpus=2, cost=60)
+    now[0] = 160.0
+    cells.arrive("too-long", cost=61)
+    assert cells.began == ["running"]
+    cells.arrive("quick", cost=59)
+    cells.finish()
+    assert cells.began[:2] == ["running", "quick"]
+
+
 def test_builds_take_their_part_but_one_cell_can_always_run(crowd: Callable[..., Crowd]) -> None:
     cells = crowd(cpus=2)
     cells.pool.reserve(2)
