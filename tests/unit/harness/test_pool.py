@@ -127,7 +127,7 @@ def test_beside_one_that_takes_longer_than_thought_the_others_do_not_stand_still
     now = [100.0]
     cells = crowd(cpus=2, clock=lambda: now[0])
     cells.arrive("running", cost=10)
-    cells.arrive("large", cpus=2, cost=60)
+    cells.arrive("large", cpus=2, cost=90)
     now[0] = 160.0
     cells.arrive("too-long", cost=61)
     assert cells.began == ["running"]
