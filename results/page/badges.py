@@ -45,14 +45,13 @@ def place_badge(title: str, place: Place) -> Badge:
 
 
 def row_badge(title: str, places: Iterable[Place]) -> Badge:
-    """Return the badge of a feature: its status if it is the same in all columns, else in how many it is `yes`."""
+    """Return the badge of a feature: its status if it is the same in all columns, else in how many it is its best."""
     counted = [place.status for place in places if place.status is not Status.NA]
-    told = set(counted)
     if not counted:
-        text, status = "n/a", Status.NA
-    elif len(told) == 1:
-        text, status = counted[0].value, counted[0]
-    else:
-        text = f"yes in {counted.count(Status.YES)} of {len(counted)}"
-        status = Status.CLOSE
-    return Badge(title, f"{text} (simulated)", kind(status))
+        return Badge(title, "n/a (simulated)", kind(Status.NA))
+    best = next(status for status in (Status.YES, Status.CLOSE, Status.NO, Status.UNTESTED) if status in counted)
+    if set(counted) == {best}:
+        return Badge(title, f"{best} (simulated)", kind(best))
+    # A `yes` that is not one everywhere must not be as green as one that is.
+    shown = Status.CLOSE if best is Status.YES else best
+    return Badge(title, f"{best} in {counted.count(best)} of {len(counted)} (simulated)", kind(shown))

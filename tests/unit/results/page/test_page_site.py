@@ -325,6 +325,11 @@ def test_a_badge_of_a_row_tells_in_how_many_columns_it_is_yes(tmp_path: Path) ->
     row = [place for _, place in grid.row(grid.features[1])]
     assert row_badge("domU", row).text == "yes in 1 of 2 (simulated)"
     assert row_badge("domU", row[:1]).text == "yes (simulated)"
+    no, untested = row[1], grid.row(grid.features[0])[0][1]
+    assert (row_badge("domU", [no, untested]).text, row_badge("domU", [no, untested]).kind) == (
+        "no in 1 of 2 (simulated)",
+        "no",
+    )
     assert row_badge("domU", []).text == "n/a (simulated)"
     badge = ElementTree.parse(tmp_path / "out/badges/domu-boot/g5.kvm-pr.stock.10.0.13.svg").getroot()
     assert badge.get("aria-label") == "domU boot with console: no (simulated)"
