@@ -1,1 +1,1 @@
-"""Measurements of the test bed itself; each module prints JSON: `python -m bench.NAME`."""
+"""Benchmarks of the test bed: how warm compares with cold, with bare QEMU and with a naive script; what it costs."""

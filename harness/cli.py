@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "templates": ("harness.commands.templates", "list or remove the saved machines from which cells start warm"),
     "doctor": ("harness.doctor", "check that this machine has what is needed"),
     "reap": ("harness.commands.reap", "end what a killed run left behind"),
+    "bench": ("bench.cli", "measure the test bed against cold boots, bare QEMU and a naive script"),
     "test": ("harness.commands.test", "run the test bed's own tests through tox"),
 }
 
