@@ -66,7 +66,7 @@ def start(cmdline: Path, spec: RunSpec, *, domu: bool) -> Bare:
     return Bare(answered, Cpu.now().since(before).children)
 
 
-def _open(end: socket.socket) -> SocketSpawn:
+def _open(end: socket.socket) -> SocketSpawn[bytes]:
     """Wait for a shell at the other end, and for its answer to a sum."""
     shell = SocketSpawn(end, timeout=PATIENCE)
     shell.expect_exact(HELLO)

@@ -29,7 +29,7 @@ BENCHMARKS: dict[str, tuple[str, str, str]] = {
     "matrix": (
         "bench.matrix",
         "matrix",
-        "seven rows: warm and parallel / cold / a naive script (a quarter of an hour)",
+        "seven rows: warm and parallel / cold / a naive script (minutes)",
     ),
     "whole": ("bench.matrix", "whole", "all scenarios: warm and parallel / cold and one by one (hours)"),
     "soak": ("bench.soak", "soak", "many warm starts, many cells on a busy host: no red, no leak (half an hour)"),
@@ -162,9 +162,8 @@ def _print(report: Report) -> None:
     from results.render import wide_console  # noqa: PLC0415
 
     about = report.environment
-    title = (
-        f"{about.cpu}, {about.cores} CPUs, load {about.load[0]} to {about.load[1]}; QEMU {about.qemu}; {about.commit}"
-    )
+    host = f"{about.cpu}, {about.cores} CPUs, load {about.load[0]} to {about.load[1]}"
+    title = f"{host}; QEMU {about.qemu}; {about.commit}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAVY)
     table.add_column("benchmark", no_wrap=True)
     table.add_column("what", overflow="fold")

@@ -22,7 +22,7 @@ async def answering(spec: RunSpec, directory: Path) -> AsyncIterator[Cell]:
 
     Raises BenchFailed when a warm one has no template, and what starting raises.
     """
-    directory.mkdir(parents=True)
+    directory.mkdir(parents=True)  # noqa: ASYNC240  (one local folder)
     resolved = resolve(spec)
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(directory))

@@ -21,9 +21,7 @@ STYLE = "text{font:12px sans-serif;fill:#222}.title{font-size:15px;font-weight:b
 def draw(report: Report) -> str:
     """Return the SVG of a report's profiles. Raises UsageError when it has none."""
     if not report.profiles:
-        raise UsageError(
-            "the report has no profile of a start", hint="`./testbed bench warm-dom0 warm-domu` makes some"
-        )
+        raise UsageError("the report has no profile of a start", hint="`./testbed bench warm-dom0` makes some")
     profiles = sorted(report.profiles, key=lambda p: (p.platform, p.domain, p.start))
     names = list(dict.fromkeys(phase.what for profile in profiles for phase in profile.phases))
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}

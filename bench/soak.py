@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,18 +66,21 @@ def _repeat(context: Context, scenario: str, domain: str, count: int) -> _Watch:
 
 
 def _add(context: Context, what: str, watch: _Watch) -> None:
-    def add(name: str, got: float, asked: float, unit: str = "", samples: Sequence[float] = (), note: str = "") -> None:
-        kept = {name: list(samples)} if samples else {}
-        measure = Measure(bench="soak", what=f"{what}: {name}", got=got, unit=unit, asked=asked, note=note)
-        context.add(measure.model_copy(update={"samples": kept}))
-
-    add("not passed", len(watch.red), 0, note=watch.red[0] if watch.red else "")
-    add("processes left", len(_processes()), 0)
     settled = min(SETTLED, len(watch.files) - 1)
-    add("more open files", watch.files[-1] - watch.files[settled], 0, samples=watch.files)
-    growth = watch.memory[-1] - watch.memory[settled]
-    add("more memory", round(growth, 1), GROWTH, "MiB", samples=[round(size, 1) for size in watch.memory])
-    add("template drafts left", len(_drafts()), 0)
+    growth = round(watch.memory[-1] - watch.memory[settled], 1)
+    files = watch.files[-1] - watch.files[settled]
+    samples = {"files": list(map(float, watch.files)), "memory.MiB": [round(size, 1) for size in watch.memory]}
+    red = "; ".join(watch.red[:1])
+    context.add(
+        Measure(bench="soak", what=f"{what}: not passed", got=len(watch.red), asked=0, note=red, samples=samples)
+    )
+    for name, got, asked, unit in (
+        ("processes left", len(_processes()), 0, ""),
+        ("more open files", files, 0, ""),
+        ("more memory of the harness", growth, GROWTH, "MiB"),
+        ("template drafts left", len(_drafts()), 0, ""),
+    ):
+        context.add(Measure(bench="soak", what=f"{what}: {name}", got=got, unit=unit, asked=asked))
 
 
 def _processes() -> list[int]:

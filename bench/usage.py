@@ -19,7 +19,7 @@ _KIB = 1024
 
 @dataclass(frozen=True)
 class Cpu:
-    """CPU time so far (user and system, s): of this process, and of the children that have ended and were waited for."""
+    """CPU time so far (user and system, s): of this process, and of its children that ended and were waited for."""
 
     own: float
     children: float

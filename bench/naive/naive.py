@@ -48,7 +48,9 @@ class Machine:
 
     def __init__(self, qemu: str, name: str, kernel: str, initrd: str, log: TextIO) -> None:
         args, console = MACHINES[name]
-        command = f"{qemu} {args} -nographic -chardev stdio,id=c,signal=off -serial chardev:c -kernel {kernel} -initrd {initrd}"
+        # Not `-serial stdio`: an interrupt is for the guest's shell.
+        command = f"{qemu} {args} -nographic -chardev stdio,id=c,signal=off -serial chardev:c"
+        command += f" -kernel {kernel} -initrd {initrd}"
         self.console = pexpect.spawn(f"{command} -append console={console}", encoding="latin-1", timeout=PATIENCE)
         self.console.delaybeforesend = None
         self.console.logfile_read = log
@@ -72,7 +74,7 @@ class Machine:
 
     def sum(self) -> None:
         """Let the shell compute something."""
-        left, right = random.randrange(100, 999), random.randrange(100, 999)
+        left, right = (random.randrange(100, 999) for _ in range(2))  # noqa: S311  (no secret)
         if (got := self.do(f"echo [$(({left} * {right}))]")[-1]) != f"[{left * right}]":
             raise Failed(f"{left} * {right} is {got}")
 
