@@ -66,9 +66,9 @@ def start(cmdline: Path, spec: RunSpec, *, domu: bool) -> Bare:
     return Bare(answered, Cpu.now().since(before).children)
 
 
-def _open(end: socket.socket) -> SocketSpawn[bytes]:
+def _open(end: socket.socket) -> SocketSpawn[str]:
     """Wait for a shell at the other end, and for its answer to a sum."""
-    shell = SocketSpawn(end, timeout=PATIENCE)
+    shell = SocketSpawn(end, timeout=PATIENCE, encoding="latin-1")
     shell.expect_exact(HELLO)
     left, right = secrets.randbelow(90000) + 10000, secrets.randbelow(90000) + 10000
     shell.sendline(f'echo "<$(({left}*{right}))>"')
