@@ -79,16 +79,16 @@ class Machine:
             raise Failed(f"{left} * {right} is {got}")
 
     def create(self, more: str = "") -> None:
-        """Start a domU and join its console when it is there."""
+        """Start a domU and join its console until it is there."""
         self.do(f"D='{DOMU} {GUEST} {LINES}'")
         self.start(more)
+        self.console.sendline("nc 127.0.0.1 4001")
         self.prompt()
 
     def start(self, more: str) -> None:
-        """Start a domU's QEMU and join its console."""
+        """Start a domU's QEMU in the background."""
         self.do(f"$D {more} </dev/null >/run/log 2>&1 & true")
         self.do("until grep -q ':0FA1 00000000:0000 0A' /proc/net/tcp; do usleep 50000; done")
-        self.console.sendline("nc 127.0.0.1 4001")
 
     def leave(self) -> None:
         """Leave the domU's console for dom0's."""
@@ -218,8 +218,10 @@ def save_restore(machine: Machine) -> None:
             raise Failed(said)
     machine.do("( echo quit; usleep 300000 ) | nc 127.0.0.1 4002; wait")
     machine.start("-incoming file:/run/saved")
-    machine.console.sendline("")
-    machine.prompt()
+    # What is typed before the state is in would be lost.
+    while "VM status: running" not in machine.monitor("info status"):
+        machine.do("usleep 100000")
+    machine.enter()
     if machine.do("cat /run/kept")[-1] != "kept-it":
         raise Failed("what was kept is gone")
     if (again := machine.do("cat /proc/sys/kernel/random/boot_id")[-1]) != boot:
