@@ -1,10 +1,11 @@
-"""A pytest plugin that writes down how much CPU time a worker's children used: they are its QEMUs.
+"""A pytest plugin that writes down the CPU time of a worker, and of its children: they are its QEMUs.
 
 Loaded by PYTEST_ADDOPTS into the pytests of a `testbed run`, so that the run itself is none but the shipped one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -19,5 +20,8 @@ FOLDER = "TESTBED_BENCH_ACCOUNTS"
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the account; a controller's children are workers, and not counted."""
-    if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None):
-        (Path(os.environ[FOLDER]) / str(os.getpid())).write_text(str(Cpu.now().children))
+    works = hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None)
+    if works:
+        now = Cpu.now()
+        account = {"own": now.own, "children": now.children}
+        (Path(os.environ[FOLDER]) / str(os.getpid())).write_text(json.dumps(account))

@@ -68,7 +68,8 @@ def start(cmdline: Path, spec: RunSpec, *, domu: bool) -> Bare:
 
 def _open(end: socket.socket) -> SocketSpawn[str]:
     """Wait for a shell at the other end, and for its answer to a sum."""
-    shell = SocketSpawn(end, timeout=PATIENCE, encoding="latin-1")
+    # Without an encoding, which pexpect's sockets take and do not apply.
+    shell = SocketSpawn(end, timeout=PATIENCE)
     shell.expect_exact(HELLO)
     left, right = secrets.randbelow(90000) + 10000, secrets.randbelow(90000) + 10000
     shell.sendline(f'echo "<$(({left}*{right}))>"')
