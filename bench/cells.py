@@ -51,7 +51,7 @@ class Start:
 def spec_of(name: str, platform: str, *, cold: bool) -> RunSpec:
     """Return the run-spec of a scenario in bench/scenarios. Raises what making images raises."""
     scenario = load_scenario(SCENARIOS / f"{name}.yaml")
-    cells = plan([scenario], Choice(platform=platform, kernel=KERNEL, cold=cold))
+    cells = plan([scenario], Choice(platform=platform, kernel=KERNEL, templates="none" if cold else "make"))
     return make_spec(cells[0], RUN)
 
 

@@ -27,7 +27,7 @@ async def answering(spec: RunSpec, directory: Path) -> AsyncIterator[Cell]:
     async with AsyncExitStack() as stack:
         journal = stack.enter_context(Journal(directory))
         cell = _cell(spec, resolved, journal, stack, directory)
-        if spec.warm:
+        if spec.templates != "none":
             clone = partial(_cell, spec, resolved, journal)
             done, _ = await Warm(cell, clone, {}).resume()
             if not done:
