@@ -13,8 +13,11 @@ from bench.model import Profile, Report
 WIDTH, LEFT, RIGHT = 960, 170, 70
 BAR, GAP, TOP, LEGEND = 16, 6, 56, 20
 COLUMNS = 3
-# Okabe and Ito's colours, which the colour-blind tell apart, and tints of grey for the rest.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000", "#999999", "#66a61e")
+# Okabe and Ito's colours, which the colour-blind tell apart, and then lighter ones of them.
+COLOURS = (
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#000000"),
+    *("#7fb8d8", "#f2cf7f", "#7fceb9", "#e5bcd3", "#999999", "#eaae7f"),
+)
 STYLE = "text{font:12px sans-serif;fill:#222}.title{font-size:15px;font-weight:bold}.small{fill:#555}"
 
 
