@@ -33,9 +33,10 @@ BENCHMARKS: dict[str, tuple[str, str, str]] = {
         "seven rows: warm and parallel / cold / a naive script (minutes)",
     ),
     "whole": ("bench.matrix", "whole", "all scenarios: warm and parallel / cold and one by one (hours)"),
+    "store": ("bench.store", "store", "the store of results with a million cells"),
     "soak": ("bench.soak", "soak", "many warm starts, many cells on a busy host: no red, no leak (half an hour)"),
 }
-LONG = ("matrix", "whole", "soak")
+LONG = ("matrix", "whole", "store", "soak")
 PLATFORMS = ("g5", "pseries-970")
 STARTS, LOADED = 300, 200
 
