@@ -115,14 +115,16 @@ def latency(context: Context) -> None:
         make_template(spec, folder, "dom0")
         context.tell(f"{MARKS} marks")
         times = asyncio.run(_time_marks(folder / "marks"))
-    taken, starved = [time for time, _ in times], [waited for _, waited in times]
-    samples = {"latency.ms": rounded(taken), "starved.ms": rounded(starved)}
-    fair = [max(0.0, time - waited) for time, waited in times]
+    taken, starved, journal = ([part[number] for part in times] for number in range(3))
+    samples = {"latency.ms": rounded(taken), "starved.ms": rounded(starved), "journal.ms": rounded(journal)}
+    fair = [max(0.0, time - waited) for time, waited, _ in times]
     what = "from a mark printed to its step done"
     for name, value, asked in (
         ("median", median(taken), LATENCY_MS),
         ("99th percentile", _highest(taken), None),
         ("99th percentile without the time spent waiting for a CPU of the host", _highest(fair), LATENCY_MS),
+        ("median of the journal's part, which waits for the disk", median(journal), None),
+        ("99th percentile of the journal's part", _highest(journal), None),
     ):
         context.add(
             Measure(
@@ -141,10 +143,10 @@ def _highest(values: list[float]) -> float:
     return quantiles(values, n=100)[98]
 
 
-async def _time_marks(folder: Path) -> list[tuple[float, float]]:
+async def _time_marks(folder: Path) -> list[tuple[float, float, float]]:
     """Run steps as the worker does (wait, look for alarms, journal), each ended by a mark.
 
-    Returns for each its time, and how much of that we and QEMU waited for a CPU of the host (ms).
+    Returns for each its time, how much of that we and QEMU waited for a CPU of the host, and the journal's part (ms).
     """
     async with answering(spec_of("bench-dom0", PLATFORM, cold=False), folder) as cell:
         ours, theirs = socket.socketpair()
@@ -162,14 +164,16 @@ async def _time_marks(folder: Path) -> list[tuple[float, float]]:
             ours.close()
 
 
-async def _step(cell: Cell, line: Console, pipe: Connection, number: int) -> tuple[float, float]:
+async def _step(cell: Cell, line: Console, pipe: Connection, number: int) -> tuple[float, float, float]:
     cell.journal.step_start(number, "feature", "mark")
     began = _starved(cell)
     pipe.send(True)
     found = await cell.machine.wait("a mark", line.expect(_MARK), cell.budget(30))
     await cell.machine.check()
+    answered = time.monotonic_ns()
     cell.journal.step_end(number, Verdict.PASS, 0.0)
-    return (time.monotonic_ns() - int(found.groups[0])) / 1e6, _starved(cell) - began
+    done = time.monotonic_ns()
+    return (done - int(found.groups[0])) / 1e6, _starved(cell) - began, (done - answered) / 1e6
 
 
 def _starved(cell: Cell) -> float:
