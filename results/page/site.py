@@ -85,7 +85,7 @@ def _write(site: Site, folder: Path, older: int, workers: int) -> Written:
         writer.page(f"cells/{entry.cell_id}/index.html", "redirect.html", entry=entry)
     _features(site, grid, writer, measured)
     _badges(grid, writer)
-    write_feeds(site, writer, jobs[0].pages if jobs else frozenset())
+    write_feeds(site, writer, frozenset[str]().union(*(job.pages for job in jobs)))
     front_page(site, writer, grid)
     return Written(folder / "index.html", len(jobs), tuple(notes))
 

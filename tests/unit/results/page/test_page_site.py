@@ -150,6 +150,19 @@ def test_every_link_and_anchor_resolves(tmp_path: Path) -> None:
                     assert anchor in known.get(out / target.relative_to(out.resolve()), set()), (path, attributes)
                 checked += 1
     assert checked > 300
+    atom = ElementTree.parse(out / "changes.atom").findall("{*}entry/{*}link")
+    assert len(atom) == 2
+    assert all((out / str(link.get("href"))).is_file() for link in atom)
+
+
+def test_a_change_links_to_the_result_that_changed_it(tmp_path: Path) -> None:
+    runs = [run_at(hour) for hour in range(3)]
+    for run, letters in zip(runs, ("|p", "|f", "|f"), strict=True):
+        rich(run, "|p", scenario="a")
+        rich(run, letters, scenario="b")
+    write(tmp_path / "out")
+    (link,) = ElementTree.parse(tmp_path / "out/changes.atom").findall("{*}entry/{*}link")
+    assert link.get("href") == f"runs/{runs[1].id}/b.g5.kvm-pr.stock/index.html"
 
 
 def test_nothing_on_a_page_is_anybody_elses_markup(tmp_path: Path) -> None:
