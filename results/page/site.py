@@ -144,7 +144,7 @@ def _badges(grid: Grid, writer: Writer) -> None:
         whole = row_badge(feature.title, (place for _, place in row))
         writer.text(f"badges/{feature.name}.svg", writer.render("badge.svg", badge=whole))
         places = [(column, place_badge(feature.title, place)) for column, place in row]
-        drawn = {badge: writer.render("badge.svg", badge=badge) for _, badge in places}
+        drawn = {badge: writer.render("badge.svg", badge=badge) for badge in {badge for _, badge in places}}
         for column, badge in places:
             writer.text(f"badges/{feature.name}/{column.slug}.svg", drawn[badge])
         all_badges.append((feature, whole, places))
