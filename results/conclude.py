@@ -31,12 +31,14 @@ def conclude(
     decisive = deciding_step(steps)
     if decisive is not None:
         told = f"step {decisive.index + 1}, {decisive.title or decisive.verb}: {decisive.message or decisive.verdict}"
+        if more := [step.title or step.verb for step in steps if step.verdict is not Verdict.PASS and step != decisive]:
+            told += f" (and {len(more)} more did not pass: {', '.join(more)})"
     else:
         told = "" if raw is Verdict.PASS else f"only {len(steps)} of {declared} steps ran"
     if infra is not None:
         raw, state, told = Verdict.INFRA, Status.UNTESTED, infra
     judgement = expectations.judge(
-        cell, raw, facts, today or datetime.now(UTC).date(), decisive.section if decisive else None
+        cell, raw, facts, today or datetime.now(UTC).date(), decisive.section if decisive else None, steps=steps
     )
     return Result(
         run=run,

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator, model_validator
 
 from base.errors import EXIT_INFRA, EXIT_OK, EXIT_UNEXPECTED
 from base.yamlmodel import Model, load
-from results.model import CellId, Reason, Scalar, Section, Summary, Verdict
+from results.model import CellId, Reason, Scalar, Section, StepResult, Summary, Verdict
 
 DEFAULT = Path(__file__).with_name("expectations.yaml")
 NUMBERS = re.compile(r"\d+(\.\d+)*")
@@ -59,7 +59,8 @@ class Expectation(Model):
 
     `versions` limits it by version ranges (PEP 440): `qemu` is the cell's outer QEMU, any other name a fact
     of the result (`kernel`: the release under test). `section` limits it to failures in the preparation or
-    in the feature's own steps. After `expires` it applies no more.
+    in the feature's own steps. `steps` says of a checklist which of its steps fail, by shell patterns of their titles:
+    no other may, and one that `fails` must. After `expires` it applies no more.
     """
 
     cell: CellPattern
@@ -68,6 +69,7 @@ class Expectation(Model):
     link: str = Field(min_length=1)
     versions: dict[str, str] = Field(default_factory=dict)
     section: Section | None = None
+    steps: dict[str, Literal["fails", "may-fail"]] = Field(default_factory=dict)
     expires: date
 
     @field_validator("expect", mode="before")
@@ -96,6 +98,19 @@ class Expectation(Model):
                 return f"{name} {found} is not {text}"
         return None
 
+    def step_mismatch(self, steps: Sequence[StepResult]) -> str | None:
+        """Say which step ended otherwise than `steps` allows; None if none did."""
+        if not self.steps:
+            return None
+        for step in steps:
+            title = step.title or step.verb
+            wanted = [wish for pattern, wish in self.steps.items() if fnmatchcase(title, pattern)]
+            if step.verdict is not Verdict.PASS and not wanted:
+                return f"step {step.index + 1}, {title}, is not among those that fail"
+            if step.verdict is Verdict.PASS and "fails" in wanted:
+                return f"step {step.index + 1}, {title}, passes"
+        return None
+
 
 class _File(Model):
     expectations: tuple[Expectation, ...] = ()
@@ -122,7 +137,14 @@ class Expectations:
     entries: tuple[Expectation, ...] = ()
 
     def judge(
-        self, cell: CellId, raw: Verdict, facts: Mapping[str, Scalar], today: date, section: Section | None = None
+        self,
+        cell: CellId,
+        raw: Verdict,
+        facts: Mapping[str, Scalar],
+        today: date,
+        section: Section | None = None,
+        *,
+        steps: Sequence[StepResult] = (),
     ) -> Judgement:
         """Judge a raw verdict. `section` is where the deciding step stands (None: not known, or all passed).
 
@@ -146,6 +168,8 @@ class Expectations:
                 remarks.append(f"expected {' or '.join(entry.expect)}, not {raw} ({entry.why})")
             elif entry.section not in (None, section):
                 remarks.append(f"expected to {raw} in the {entry.section} steps, not before ({entry.why})")
+            elif step := entry.step_mismatch(steps):
+                remarks.append(f"not as expected: {step} ({entry.why})")
             else:
                 return Judgement(Verdict.XFAIL, entry, f"expected: {entry.why}")
         return Judgement(raw, None, "; ".join(remarks) if raw is not Verdict.PASS else "")

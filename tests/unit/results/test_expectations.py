@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from base.paths import PROJECT
 from base.yamlmodel import YamlError
 from results.expectations import Expectations, exit_code, load_expectations, unexpected
-from results.model import Scalar, Section, Verdict
+from results.model import Scalar, Section, StepResult, Verdict
 from tests.unit.results.builders import LETTERS, TODAY, cell, result
 
 ENTRY = """\
@@ -174,3 +174,36 @@ def test_trouble_of_ours_is_never_expected_and_nothing_unexpected_is_hidden(lett
     made = result(f"p|{letter}", expectations=expectations, kernel="stock" if matching else "fixed")
     quiet = exit_code([made]) == 0
     assert quiet is (letter == "s" or ((letter in "ft") is matching and letter != "i"))
+
+
+CHECKLIST = ENTRY.replace("    expires", "    steps: {network-attach *: fails, reboot *: may-fail}\n    expires")
+
+
+@pytest.mark.parametrize(
+    ("failed", "verdict", "told"),
+    [
+        (("network-attach u1",), "xfail", ""),
+        (("network-attach u1", "reboot u2"), "xfail", ""),
+        (("network-attach u1", "save u1"), "fail", "step 3, save u1, is not among those that fail"),
+        (("reboot u2",), "fail", "step 1, network-attach u1, passes"),
+        ((), "xpass", "unexpected pass"),
+    ],
+)
+def test_of_a_checklist_only_the_steps_that_are_named_may_fail(
+    failed: tuple[str, ...], verdict: str, told: str, write: Write
+) -> None:
+    titles = ("network-attach u1", "reboot u2", "save u1")
+    steps = [
+        StepResult(
+            index=index,
+            section="feature",
+            verb=title.split()[0],
+            title=title,
+            verdict=Verdict.FAIL if title in failed else Verdict.PASS,
+        )
+        for index, title in enumerate(titles)
+    ]
+    raw = Verdict.FAIL if failed else Verdict.PASS
+    judged = write(CHECKLIST).judge(cell(), raw, {}, TODAY, "feature", steps=steps)
+    assert judged.verdict == verdict
+    assert told in judged.message
