@@ -80,7 +80,7 @@ def test_a_firmware_that_does_nothing_times_out_with_its_state(firmware_spec: Ma
 
     with pytest.raises(DeadlineExpired, match="a miracle"):
         asyncio.run(scene())
-    assert "'running': True" in (tmp_path / "autopsy.txt").read_text()
+    assert '"running": true' in (tmp_path / "autopsy.txt").read_text()
 
 
 def test_qemu_that_refuses_its_arguments(firmware_spec: Make, tmp_path: Path) -> None:
