@@ -63,7 +63,8 @@ def test_memory_that_the_device_tree_does_not_have(spec_for: Make, tmp_path: Pat
     (tmp_path / "second").mkdir()
     args = ("-m", "512")
     lied = platform.model_copy(update={"args": (*platform.args, *args)})
-    result = _run(spec.model_copy(update={"platform": lied}), tmp_path / "second")
+    # Cold: memory that is a file would have the size that was given.
+    result = _run(spec.model_copy(update={"platform": lied, "templates": "none"}), tmp_path / "second")
     assert (result.raw, result.status) == ("fail", "no")
     assert "the tree has 512 MiB of memory, given were 768 MiB" in result.message
 
@@ -82,7 +83,7 @@ def test_a_domu_that_panics_is_told_with_its_panic_and_leaves_dom0_alive(spec_fo
     assert "Kernel panic - not syncing" in (tmp_path / "cell/alarm.txt").read_text()
     dom0 = (tmp_path / "cell/console/dom0.log").read_bytes()
     assert b"Kernel panic" not in dom0
-    assert "'running': True" in (tmp_path / "cell/autopsy.txt").read_text()
+    assert '"running": true' in (tmp_path / "cell/autopsy.txt").read_text()
 
 
 def test_a_domu_whose_qemu_ends_at_once(spec_for: Make, tmp_path: Path) -> None:
