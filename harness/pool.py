@@ -1,4 +1,4 @@
-"""A host's processors and memory, shared out to cells: longest first, never more than there is."""
+"""A host's processors and memory, shared out to cells: the largest and longest first, never more than there is."""
 
 from __future__ import annotations
 
@@ -92,10 +92,13 @@ class Pool:
         self._news.notify_all()
 
     def _choose(self, now: float) -> list[_Request]:
-        """Return who may begin: the longest in turn; behind one that does not fit, who ends before it could begin."""
+        """Return who may begin: the largest and the longest in turn; behind one that does not fit, who ends in time.
+
+        The largest first: while one waits until enough is free, something stands idle.
+        """
         free = _Free(self)
         chosen: list[_Request] = []
-        queue = sorted(self._waiting, key=lambda request: (-request.need.cost, request.number))
+        queue = sorted(self._waiting, key=lambda r: (-r.need.cpus, -r.need.cost, r.number))
         while queue and free.holds(queue[0].need):
             free.take(queue[0].need)
             chosen.append(queue.pop(0))

@@ -1,4 +1,4 @@
-"""In which order cells begin: those whose images are there first, of these the longest first."""
+"""In which order cells begin: those whose images are there first, of these the largest and the longest first."""
 
 from __future__ import annotations
 
@@ -46,10 +46,16 @@ class Order:
 
         return 0.0 if cell.not_applicable else need(cell, self.costs.get(cell.id().id)).cost
 
-    def key(self, cell: PlannedCell) -> tuple[int, float]:
-        """Return what cells are sorted by."""
+    def key(self, cell: PlannedCell) -> tuple[int, int, float]:
+        """Return what cells are sorted by.
+
+        Those that take several processors come before longer ones: they would keep a processor idle later, while they
+        wait for the others.
+        """
+        from harness.capacity import need  # noqa: PLC0415
+
         ready = max((self.late.get(name, 0) for name in cell.images), default=0)
-        return (0 if cell.not_applicable else ready), -self.cost(cell)
+        return (0 if cell.not_applicable else ready), -need(cell).cpus, -self.cost(cell)
 
 
 def deal(items: Sequence[T], workers: int) -> list[T]:
