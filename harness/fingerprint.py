@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from harness.verbs import verbs
 FORM = "1"
 # Modules of ours, besides those of the verbs, that make a machine and what runs on it.
 _MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
+# How a module of verbs says that it takes something from another.
+_TAKES = re.compile(r"^from (harness\.steps\.\w+) import", re.MULTILINE)
 
 
 def label(spec: RunSpec, done: int) -> str:
@@ -49,7 +53,18 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
 
 def code_digest(names: tuple[str, ...]) -> str:
     """Return the digest of our own code that brings a machine through these verbs."""
-    return _sources(tuple(sorted({verbs()[name].function.__module__ for name in names})))
+    return _sources(tuple(sorted(with_helpers({verbs()[name].function.__module__ for name in names}))))
+
+
+def with_helpers(modules: Iterable[str]) -> set[str]:
+    """Return modules of verbs, and those of other verbs that they take anything from."""
+    found: set[str] = set()
+    waiting = set(modules)
+    while waiting:
+        module = waiting.pop()
+        found.add(module)
+        waiting |= set(_TAKES.findall(_file(module).read_text())) - found
+    return found
 
 
 @cache

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.fingerprint import inputs, label
+from harness.fingerprint import inputs, label, with_helpers
 from harness.frozen import CannotBeKept, freeze
 from harness.plan import Choice, plan
 from harness.runspec import RunSpec
@@ -71,6 +71,15 @@ def test_dom0_alone_is_the_same_for_other_domus(make_fake_cell: Make) -> None:
 
 def test_a_label_tells_what_was_done(make_fake_cell: Make) -> None:
     assert label(make_fake_cell(PREPARED), 3) == "pseries-970, kvm-pr (stock): boot-dom0, create u1, boots u1"
+
+
+def test_code_that_a_verb_takes_from_another_module_counts_too() -> None:
+    assert with_helpers(["harness.steps.work"]) >= {
+        "harness.steps.networks",
+        "harness.steps.disks",
+        "harness.steps.domains",
+    }
+    assert with_helpers(["harness.steps.power"]) == {"harness.steps.power", "harness.steps.answering"}
 
 
 class _Cell:
