@@ -41,7 +41,7 @@ async def mem_set(cell: Cell, params: SetParams) -> str:
     # A balloon that deflates when memory is short does not count as taken: then only free memory shows it.
     plain = domain.config.balloon != "deflate-on-oom"
     account, tolerance = ("MemTotal", TOLERANCE) if plain else ("MemFree", FREE_TOLERANCE)
-    before, size_before = await _memory(cell, name, account, params.within), await _size(cell, name)
+    before, size_before = await _memory(cell, name, account, params.within), await _size(cell, name, params.within)
     what = f"{name}'s memory becomes {params.target} MiB"
     size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
     if size != params.target:
@@ -50,7 +50,6 @@ async def mem_set(cell: Cell, params: SetParams) -> str:
     told = f"{size_before} to {size} MiB; {name}'s {account} {before} to {after} MiB"
     if abs((after - before) - (size - size_before)) > tolerance:
         raise StepFailed(f"the hypervisor and {name} do not agree: {told}")
-    cell.notes[f"memory-of-{name}"] = size
     return told
 
 
@@ -67,7 +66,6 @@ async def mem_max(cell: Cell, params: SetParams) -> str:
     total = await _memory(cell, name, "MemTotal", params.within)
     if size != most or total > most:
         raise StepFailed(f"{name} may have {most} MiB, and has {size} MiB (its MemTotal is {total} MiB)")
-    cell.notes[f"memory-of-{name}"] = size
     return f"asked for {params.target} MiB, has {size} MiB"
 
 
@@ -87,7 +85,7 @@ async def mem_squeeze(cell: Cell, params: SetParams) -> str:
     """Ask a domU that uses its memory for more than it can give: it gives some, kills nothing, and answers."""
     name = params.domain
     domain = cell.domain(name)
-    before = await _size(cell, name)
+    before = await _size(cell, name, params.within)
     what = f"{name} is squeezed to {params.target} MiB"
     size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
     await cell.wait(f"{name} answers", domain.command.challenge(), params.within, domain=name)
@@ -96,7 +94,6 @@ async def mem_squeeze(cell: Cell, params: SetParams) -> str:
         raise StepFailed(f"{name} had to kill: {killed.output.strip()}")
     if size >= before:
         raise StepFailed(f"{name} gave nothing: it still has {size} MiB")
-    cell.notes[f"memory-of-{name}"] = size
     return f"{before} to {size} MiB, asked for {params.target} MiB"
 
 
@@ -121,7 +118,7 @@ async def _memory(cell: Cell, name: str, account: str, seconds: float) -> int:
     return int(found[account]) >> 10
 
 
-async def _size(cell: Cell, name: str) -> int:
-    """Return what the domU was left with when its memory was last set, in MiB."""
-    known = cell.notes.get(f"memory-of-{name}")
-    return int(known) if known is not None else cell.domain(name).config.memory
+async def _size(cell: Cell, name: str, seconds: float) -> int:
+    """Return what the domU has at this moment, in MiB: one that deflates its balloon may have more than it was left."""
+    work = cell.toolstack.memory(cell.domain(name))
+    return await cell.wait(f"the toolstack tells {name}'s memory", work, seconds, domain=name)

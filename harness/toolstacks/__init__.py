@@ -112,6 +112,10 @@ class Toolstack(Protocol):
         """Ask a domU's balloon for a size in MiB; returns what it has when that no longer changes."""
         ...
 
+    async def memory(self, domain: Domain) -> int:
+        """Return what a domU has at this moment, in MiB."""
+        ...
+
     async def set_vcpus(self, domain: Domain, count: int) -> None:
         """Plug CPUs in or out until there are `count`."""
         ...

@@ -218,6 +218,10 @@ class QemuToolstack:
         """Set the balloon's target. Raises QmpFailed (kind DeviceNotActive when there is no balloon)."""
         return await devices.balloon(domain, target)
 
+    async def memory(self, domain: Domain) -> int:
+        """Ask the balloon. Raises QmpFailed (kind DeviceNotActive when there is no balloon)."""
+        return await devices.balloon_size(domain)
+
     async def set_vcpus(self, domain: Domain, count: int) -> None:
         """Plug CPU cores in or out."""
         await devices.set_vcpus(domain, count)

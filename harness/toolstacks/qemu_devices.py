@@ -18,17 +18,18 @@ async def balloon(domain: Domain, target: int) -> int:
     """Ask for `target` MiB and return the size in MiB once it is reached, or comes no nearer. Raises QmpFailed."""
     await domain.qmp.execute("balloon", value=target << 20)
     wanted = min(target, domain.config.memory)
-    size, nearest, vain = await _size(domain), domain.config.memory, 0
+    size, nearest, vain = await balloon_size(domain), domain.config.memory, 0
     while size != wanted and vain < VAIN_LOOKS:
         distance = abs(size - wanted)
         vain = vain + 1 if distance >= nearest else 0
         nearest = min(nearest, distance)
         await domain.host.machine.command.run(LOOK)
-        size = await _size(domain)
+        size = await balloon_size(domain)
     return size
 
 
-async def _size(domain: Domain) -> int:
+async def balloon_size(domain: Domain) -> int:
+    """Return what the balloon leaves to the domU at this moment, in MiB. Raises QmpFailed."""
     answer = await domain.qmp.execute("query-balloon")
     return int(answer["actual"]) >> 20
 
