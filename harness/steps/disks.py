@@ -49,7 +49,7 @@ class DomainDiskParams(DomainParams):
 class WriteParams(DomainDiskParams):
     """Parameters of `keeps-files`: how many MiB are written."""
 
-    size: Annotated[int, Field(gt=0)] = 4
+    size: Annotated[int, Field(gt=0)] = 2
 
 
 class ShownParams(DomainDiskParams):

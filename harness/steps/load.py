@@ -19,9 +19,8 @@ async def start_loops(cell: Cell, names: Iterable[str], seconds: float) -> dict[
 
 
 async def end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
-    """End what `start_loops` started. Raises as `Cell.must`."""
-    for name, loop in loops.items():
-        await cell.must(name, f"kill {loop}", seconds)
+    """End what `start_loops` started, and what `start_short_loops` did that goes on. Raises as `Cell.must`."""
+    await asyncio.gather(*(cell.must(name, f"kill {loop} 2>/dev/null; true", seconds) for name, loop in loops.items()))
 
 
 async def start_short_loops(cell: Cell, names: Iterable[str], lasting: int, seconds: float) -> dict[str, str]:
@@ -33,12 +32,6 @@ async def start_short_loops(cell: Cell, names: Iterable[str], lasting: int, seco
     loop = f"timeout {lasting} sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
     started = await asyncio.gather(*(cell.must(name, loop, seconds) for name in wanted))
     return dict(zip(wanted, started, strict=True))
-
-
-async def await_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
-    """Wait until what `start_short_loops` started has ended by itself. Raises as `Cell.must`."""
-    wait = "while kill -0 {} 2>/dev/null; do usleep 200000; done"
-    await asyncio.gather(*(cell.must(name, wait.format(loop), seconds) for name, loop in loops.items()))
 
 
 async def bind(cell: Cell, name: str, cpu: int, seconds: float) -> None:

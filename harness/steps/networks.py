@@ -20,6 +20,8 @@ FIRST_DOMU = 11
 # QEMU's own prefix of network addresses.
 NET_MAC = "52:54:00:00:00"
 PORT = 5001
+# A domU that is told of a card has it at once; so long (s) it may take on a busy host.
+CARD_WITHIN = 5
 _PING = re.compile(r"(\d+) packets transmitted, (\d+) packets received")
 
 
@@ -41,7 +43,7 @@ class TransferParams(DomainParams):
     """Parameters of `sends`: to whom, how many MiB."""
 
     to: str
-    size: Annotated[int, Field(gt=0)] = 4
+    size: Annotated[int, Field(gt=0)] = 2
     within: Seconds = 60.0
 
 
@@ -169,7 +171,7 @@ async def network_attach(cell: Cell, params: PlugParams) -> str:
     work = cell.toolstack.attach_nic(cell.domain(name), params.mac)
     await cell.control(name, f"a network card is plugged into {name}", work, params.within)
     files = "/sys/class/net/*/address"
-    wait = until(f"grep -q {params.mac} {files}", f"echo no card {params.mac} among: $(grep . {files})")
+    wait = until(f"grep -q {params.mac} {files}", f"echo no card {params.mac} among: $(grep . {files})", CARD_WITHIN)
     script = f"""
         {wait}
         card=$(grep -l {params.mac} {files}); card=${{card%/address}}; card=${{card##*/}}

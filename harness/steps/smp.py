@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from pydantic import Field
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.steps.clock import until
-from harness.steps.load import TICKS, await_loops, bind, start_short_loops
+from harness.steps.load import TICKS, bind, end_loops, start_short_loops
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
@@ -33,9 +34,10 @@ class OnlineParams(DomainParams):
     count: Positive
 
 
-class WorkParams(OnlineParams):
-    """Parameters of `cpus-work`: how long each CPU is kept busy, in seconds of the domU's time."""
+class WorkParams(StepParams):
+    """Parameters of `cpus-work`: how many CPUs each domU has, and how long all are kept busy, in seconds of theirs."""
 
+    counts: dict[str, Positive] = Field(min_length=1)
     seconds: Positive = 10
     within: Seconds = 240.0
 
@@ -67,8 +69,12 @@ async def cpus_online(cell: Cell, params: OnlineParams) -> str:
 
 @verb("cpus-work")
 async def cpus_work(cell: Cell, params: WorkParams) -> str:
-    """Keep each CPU busy with a loop that is bound to it: each loop runs, timers tick and IPIs arrive on each."""
-    name, count = params.domain, params.count
+    """Keep all CPUs of some domUs busy at once, with a loop on each: loops run, timers tick, IPIs arrive."""
+    works = (_cpus_work(cell, name, count, params) for name, count in params.counts.items())
+    return "; ".join(await asyncio.gather(*works))
+
+
+async def _cpus_work(cell: Cell, name: str, count: int, params: WorkParams) -> str:
     script = f"""
         for cpu in $(seq 0 {count - 1}); do
             taskset -c $cpu sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 &
@@ -104,7 +110,7 @@ async def cpus_work(cell: Cell, params: WorkParams) -> str:
         raise StepFailed(f"{name}: timer ticks in {elapsed:.1f} s, by CPU: {ticks}")
     if count > 1 and (not ipis or min(ipis) < 1):
         raise StepFailed(f"{name}: IPIs in {elapsed:.1f} s, by CPU: {ipis}")
-    return f"{elapsed:.1f} s: load {min(shares):.2f} of a CPU at least, ticks {ticks}, IPIs {ipis or 'none'}"
+    return f"{name} {elapsed:.1f} s: load {min(shares):.2f} of a CPU at least, ticks {ticks}, IPIs {ipis or 'none'}"
 
 
 @verb("no-stall", shorthand="domain")
@@ -139,7 +145,7 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     # The 9th number of a line `cpuN` is the time spent in guests (proc(5)).
     look = "sed -n 's/^cpu[0-9]/&/p' /proc/stat | cut -d' ' -f1,10"
     output = await cell.must(host, f"{look}; sleep {params.seconds}; {look}", params.within)
-    await await_loops(cell, loops, params.within)
+    await end_loops(cell, loops, params.within)
     guest = guest_times(output)
     wanted = set(params.cpus.values())
     least = min(guest.get(cpu, 0) for cpu in wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -33,17 +32,12 @@ _START = {
     "disk": f"exec witness log {FOLDER}/disk {MOUNT}/log",
     "network": f"exec ping -i {PING_EVERY} PEER >{FOLDER}/network",
 }
-# Waits until an activity has gone on by a good step, and prints where it was and where it is.
+# What a domU tells of itself in one command, for each process that it starts costs time.
 _LOOK = """
-    kill -0 $(cat FOLDER/ACTIVITY.pid) || { echo "ACTIVITY has ended:"; cat FOLDER/ACTIVITY.err; exit 1; }
-    now() { READ; }
-    until first=$(now) && [ -n "$first" ]; do usleep 50000; done
-    while last=$(now); [ $((last - first)) -lt STEPS ]; do usleep 100000; done
-    echo ACTIVITY $first $last
+    cat /proc/sys/kernel/random/boot_id
+    witness look FOLDER WORKS || exit 1
+    [ ! -e FOLDER/network ] || sed -n 's/.* seq=\\([0-9]*\\) .*/\\1/p' FOLDER/network
 """
-_READ = {"network": f"grep -c 'seq=' {FOLDER}/network"}
-# Without the leading zeros, which would make the number an octal one.
-_READ_PROGRESS = f"sed 's/ .*//; s/^0*\\([0-9]\\)/\\1/' {FOLDER}/ACTIVITY"
 _CHECK_LOG = f"""
     set -e
     kill $(cat {FOLDER}/disk.pid)
@@ -146,42 +140,34 @@ async def _look(cell: Cell, params: DomainParams, seconds: float, *, lost: float
     """Wait until each activity has gone on by a good step, then check what it left. Returns what was seen."""
     name = params.domain
     work = _work(cell, name)
-    if (boot := await boot_id(cell, name, seconds)) != work.boot:
-        raise StepFailed(f"{name} is another boot: {boot[:8]}, was {work.boot[:8]}")
     # From where each is now: what it did before it was disturbed is no proof that it still goes on.
-    answer = await cell.run(name, "".join(_look_script(activity) for activity in work.at), seconds)
+    works = " ".join(f"{activity} {STEPS_ON[activity]}" for activity in work.at)
+    answer = await cell.run(name, _LOOK.replace("WORKS", works).replace("FOLDER", FOLDER), seconds)
+    boot, *lines = answer.output.splitlines()
+    if boot != work.boot:
+        raise StepFailed(f"{name} is another boot: {boot[:8]}, was {work.boot[:8]}")
     if answer.status != 0:
-        raise StepFailed(f"{name} does not work as it did: {answer.output.strip()}")
+        raise StepFailed(f"{name} does not work as it did: {' '.join(lines)}")
     seen: dict[str, int] = {}
-    for line in answer.output.splitlines():
-        activity, first, last = line.split()
-        if int(first) < work.seen[activity]:
+    for line in lines[: len(work.at)]:
+        activity, *numbers = line.split()
+        first, last, value = (int(number) for number in numbers)
+        if first < work.seen[activity]:
             raise StepFailed(f"{name}'s {activity} was at {work.seen[activity]}, and is at {first}")
-        seen[activity] = int(last)
-    if "counter" in seen:
-        await _check_counter(cell, name, seconds)
-    gap = await _check_network(cell, name, seconds, work.seen["network"], lost) if "network" in seen else ""
+        if activity == "counter" and value != chain(last):
+            raise StepFailed(f"{name}'s counter has {value} at {last}, which must be {chain(last)}")
+        seen[activity] = last
+    gap = ""
+    if "network" in seen:
+        # From the last answer of the last look on.
+        answers = [int(line) for line in lines[len(work.at) :]][max(0, work.seen["network"] - 1) :]
+        gap = _check_network(cell, name, answers, lost)
     cell.notes[f"work-of-{name}"] = work.model_copy(update={"seen": seen}).model_dump(mode="json")
     return ", ".join(f"{activity} {count}" for activity, count in seen.items()) + gap
 
 
-def _look_script(activity: str) -> str:
-    script = _LOOK.replace("READ", _READ.get(activity, _READ_PROGRESS)).replace("STEPS", str(STEPS_ON[activity]))
-    return script.replace("FOLDER", FOLDER).replace("ACTIVITY", activity)
-
-
-async def _check_counter(cell: Cell, name: str, seconds: float) -> None:
-    answer = await cell.run(name, f"cat {FOLDER}/counter", seconds)
-    count, value = (int(word) for word in answer.output.split())  # in decimal, whatever zeros they begin with
-    if value != chain(count):
-        raise StepFailed(f"{name}'s counter has {value} at {count}, which must be {chain(count)}")
-
-
-async def _check_network(cell: Cell, name: str, seconds: float, seen: int, lost: float | None) -> str:
-    log = await cell.must(name, f"cat {FOLDER}/network", seconds)
-    numbers = [int(number) for number in re.findall(r"seq=(\d+)", log)]
-    # From the last answer of the last look on.
-    gap = longest_gap(numbers[max(0, seen - 1) :]) * PING_EVERY
+def _check_network(cell: Cell, name: str, answers: list[int], lost: float | None) -> str:
+    gap = longest_gap(answers) * PING_EVERY
     cell.fact(f"network-gap.{name}", round(gap, 1))
     if lost is not None and gap > lost:
         raise StepFailed(f"{name} had no answer to its pings for {gap:.1f} s, allowed are {lost:.1f} s")

@@ -5,6 +5,9 @@
  *   witness counter PROGRESS        counts as fast as it can, with what CPU time others leave
  *   witness timer PROGRESS          counts the ticks of a timer, ten in a second
  *   witness log PROGRESS LOG        appends a line to LOG and flushes it to the disk, over and over
+ *   witness look FOLDER NAME STEPS...  waits until each work has gone on by so many steps from where it is, and prints
+ *                                   of each NAME where it was, where it is, and the chain's value there; FOLDER has of
+ *                                   each NAME its PROGRESS (or what ping printed), NAME.pid and NAME.err
  *   witness check LOG               reads LOG from its first line to its last, and prints how many there are
  *   witness fill FILE MIB SEED      writes so many MiB of numbers, each computed from the one before
  *   witness verify FILE SEED        reads them again, and prints how many MiB there are
@@ -14,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +26,7 @@
 #include <unistd.h>
 
 enum { FACTOR = 75, ADDEND = 74, MODULUS = 65537, FIRST = 1, REPORT_EVERY = 10000, TICK_MS = 100, LOG_MS = 50,
-       MIB = 1 << 20, BLOCK = 1 << 16 };
+       LOOK_MS = 20, WORKS = 8, MIB = 1 << 20, BLOCK = 1 << 16 };
 
 static void die(const char *what)
 {
@@ -96,6 +100,75 @@ static void append(const char *progress, const char *path)
 		report(file, count, value);
 		pause_ms(LOG_MS);
 	}
+}
+
+struct work { char progress[128], pid[128], errors[128]; const char *name; uint64_t steps, first, last, value; int begun; };
+
+/* How far a work is, at `last`; 0 if that cannot be told yet. */
+static int progress(struct work *work)
+{
+	char line[256];
+	FILE *file = fopen(work->progress, "r");
+	uint64_t answers = 0;
+	int told = 0;
+	if (!file)
+		return 0;
+	while (fgets(line, sizeof line, file))
+		if (sscanf(line, "%" SCNu64 " %" SCNu64 "\n", &work->last, &work->value) == 2 && strlen(line) == 32)
+			told = 1;
+		else if (strstr(line, " seq=") && strchr(line, '\n'))
+			answers++;
+	fclose(file);
+	if (answers > 0)
+		work->last = answers;
+	return told || answers > 0;
+}
+
+static void must_run(const struct work *work)
+{
+	char line[256] = "";
+	FILE *file = fopen(work->pid, "r");
+	int pid = 0;
+	if (file && fscanf(file, "%d", &pid) == 1 && kill(pid, 0) == 0) {
+		fclose(file);
+		return;
+	}
+	printf("%s has ended:\n", work->name);
+	if ((file = fopen(work->errors, "r")))
+		while (fgets(line, sizeof line, file))
+			fputs(line, stdout);
+	exit(1);
+}
+
+static void look(const char *folder, char **words)
+{
+	static struct work works[WORKS];
+	int count = 0, waiting;
+	for (; words[0] && words[1] && count < WORKS; words += 2, count++) {
+		struct work *work = &works[count];
+		work->name = words[0];
+		work->steps = strtoull(words[1], NULL, 10);
+		snprintf(work->progress, sizeof work->progress, "%s/%s", folder, words[0]);
+		snprintf(work->pid, sizeof work->pid, "%s/%s.pid", folder, words[0]);
+		snprintf(work->errors, sizeof work->errors, "%s/%s.err", folder, words[0]);
+	}
+	do {
+		waiting = 0;
+		for (struct work *work = works; work < works + count; work++) {
+			if (work->begun && work->last - work->first >= work->steps)
+				continue;
+			must_run(work);
+			if (progress(work) && !work->begun) {
+				work->begun = 1;
+				work->first = work->last;
+			}
+			waiting += !work->begun || work->last - work->first < work->steps;
+		}
+		if (waiting)
+			pause_ms(LOOK_MS);
+	} while (waiting);
+	for (struct work *work = works; work < works + count; work++)
+		printf("%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", work->name, work->first, work->last, work->value);
 }
 
 static void check(const char *path)
@@ -173,6 +246,8 @@ int main(int argc, char **argv)
 		timer(argv[2]);
 	else if (!strcmp(what, "log") && argc > 3)
 		append(argv[2], argv[3]);
+	else if (!strcmp(what, "look") && argc > 4)
+		look(argv[2], argv + 3);
 	else if (!strcmp(what, "check"))
 		check(argv[2]);
 	else if (!strcmp(what, "fill") && argc > 4)
@@ -180,7 +255,8 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "verify") && argc > 3)
 		verify(argv[2], strtoull(argv[3], NULL, 10));
 	else {
-		fputs("usage: witness counter|timer PROGRESS | log PROGRESS LOG | check LOG"
+		fputs("usage: witness counter|timer PROGRESS | log PROGRESS LOG"
+		      " | look FOLDER NAME STEPS... | check LOG"
 		      " | fill FILE MIB SEED | verify FILE SEED\n", stderr);
 		return 2;
 	}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import struct
@@ -117,5 +118,5 @@ def test_a_machine_is_given_the_disk_instead_of_a_kernel_and_leaves_nothing(tmp_
     finally:
         os.close(number)
     assert _read(copy, offset, "/boot/vmlinux") == b"the kernel"
-    assert _read(copy, offset, "/boot/initramfs.cpio") == b"the initrd"
+    assert gzip.decompress(_read(copy, offset, "/boot/initramfs.cpio.gz")) == b"the initrd"
     assert f"linux /boot/vmlinux {spec.kernel_command_line}\n".encode() in _read(copy, offset, "/boot/grub/grub.cfg")

@@ -24,7 +24,10 @@ def test_the_largest_first_then_the_longest_and_a_guess_for_what_is_not_known() 
     cells = _cells("dom0-boot", "domu-boot", "virtual-disk", "live-migration-hosts")
     order = Order({"virtual-disk.pseries-970.kvm-pr.fixed": 99.0, "dom0-boot.pseries-970.kvm-pr.fixed": 4.0}, {})
     names = [cell.scenario.name for cell in sorted(cells, key=order.key)]
-    assert names == ["live-migration-hosts", "virtual-disk", "domu-boot", "dom0-boot"]
+    assert names == ["virtual-disk", "live-migration-hosts", "domu-boot", "dom0-boot"]
+    threads = cells[0].platform.model_copy(update={"cpu_threads": "multi", "cpus": 2})
+    cells[0] = replace(cells[0], platform=threads)
+    assert sorted(cells, key=order.key)[0] == cells[0]
 
 
 def test_cells_whose_images_are_there_come_before_longer_ones_that_must_wait() -> None:
@@ -39,7 +42,7 @@ def test_what_a_cell_takes_follows_from_its_scenario() -> None:
     (cell,) = _cells("dom0-boot")
     assert (need(cell).cpus, need(cell).memory) == (1, 1536 + OVERHEAD)
     (hosts,) = _cells("live-migration-hosts")
-    assert need(hosts).cpus == 2 * max(1, hosts.scenario.machine.cpus)
+    assert (need(hosts).cpus, need(hosts).memory) == (1, 2 * (1536 + OVERHEAD))
     wished = cell.scenario.machine.model_copy(update={"cpus": 4, "memory": 512})
     larger = replace(cell, scenario=cell.scenario.model_copy(update={"machine": wished}))
     assert need(larger).cpus == 1  # one thread of QEMU's runs all of them
