@@ -39,8 +39,8 @@ MIRROR = {
     Kind.VANISHED: Kind.APPEARED,
 }
 ABOUT = {
-    Kind.BROKEN: "passed in the first, not in the second",
-    Kind.FIXED: "passes now",
+    Kind.BROKEN: "passed in the first, or failed there only as expected; not in the second",
+    Kind.FIXED: "passes now, or fails only as expected",
     Kind.APPEARED: "no result in the first",
     Kind.VANISHED: "no result in the second",
     Kind.STILL: "passes in neither",
@@ -76,6 +76,11 @@ class Outcome:
     def bad(self) -> bool:
         """Whether the product did not do what it should, expected or not."""
         return self.raw in BAD
+
+    @property
+    def expected(self) -> bool:
+        """Whether it failed as an expectation says, and not otherwise."""
+        return self.verdict is Verdict.XFAIL
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,10 @@ def _kind(name: str, before: Outcome | None, after: Outcome | None, known: Known
     if (here.bad or there.bad) and _flaky(name, here, there, known):
         return Kind.FLAKY
     if here.bad and there.bad:
-        return Kind.STILL
+        # Of a checklist some steps may be known to fail: another one that fails is new.
+        if here.expected == there.expected:
+            return Kind.STILL
+        return Kind.BROKEN if here.expected else Kind.FIXED
     if here.bad:
         return Kind.FIXED
     return Kind.BROKEN if there.bad else Kind.SAME

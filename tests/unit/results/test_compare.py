@@ -132,6 +132,16 @@ def test_what_an_expectation_covers_is_no_new_failure() -> None:
     assert "(known)" in text(comparison)
 
 
+def test_a_failure_other_than_the_expected_one_is_new() -> None:
+    before, after = side(outcome("a", "f", known=True)), side(outcome("a", "f", "k2"))
+    assert kinds(compare(before, after)) == {"a": Kind.BROKEN}
+    assert compare(before, after).exit_code == 1
+    assert kinds(compare(after, before)) == {"a": Kind.FIXED}
+    assert compare(after, before).exit_code == 0
+    late = side(outcome("a", "t", "k2"))
+    assert kinds(compare(before, late)) == {"a": Kind.BROKEN}
+
+
 def test_history_tells_what_is_flaky() -> None:
     before, after = side(outcome("a", "p")), side(outcome("a", "f", "k2"))
     assert suspects(before, after) == ["a"]
