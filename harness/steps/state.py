@@ -40,6 +40,12 @@ class MigrateParams(DomainParams):
     within: Seconds = 180.0
 
 
+class MoveParams(MigrateParams):
+    """Parameters of `migrate`: whether the domU must answer at once; if not, a later step asks it."""
+
+    answers: bool = True
+
+
 @verb("save", shorthand="domain")
 async def save(cell: Cell, params: StateParams) -> str:
     """Save a domU to a file in its dom0; it is then gone."""
@@ -114,14 +120,15 @@ def _saved(cell: Cell, name: str) -> tuple[DomainConfig, str, str]:
 
 
 @verb("migrate", shorthand="domain")
-async def migrate(cell: Cell, params: MigrateParams) -> str:
+async def migrate(cell: Cell, params: MoveParams) -> str:
     """Migrate a running domU; it must answer where it has gone. How long it stood still is recorded."""
     name = params.domain
     domain = cell.domain(name)
     to = cell.host(params.to or domain.host.name)
     moved, took = await cell.control(name, f"{name} migrates", cell.toolstack.migrate(cell, domain, to), params.within)
     cell.domains[name] = moved
-    await cell.wait(f"{name} answers", moved.command.challenge(), params.within, domain=name)
+    if params.answers:
+        await cell.wait(f"{name} answers", moved.command.challenge(), params.within, domain=name)
     cell.fact(f"migration.{name}.downtime-ms", took.downtime)
     cell.fact(f"migration.{name}.total-ms", took.total)
     return f"{took.total} ms, of which it stood still {took.downtime} ms; {took.sent >> 20} MiB sent"
