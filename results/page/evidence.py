@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from results.page.excerpt import Excerpt, read_excerpt
+from results.page.files import write_over
 
 # Of each file at most so much is read and copied; if it is larger, its beginning and its end.
 READ_MOST = 4 << 20
@@ -87,8 +88,7 @@ class Evidence:
             # A picture that is cut is none.
             if path == name and (excerpt.left_out or not excerpt.head.startswith(PNG)):
                 continue
-            with open(place(path), "wb") as stream:  # noqa: PTH123  (speed)
-                stream.write(excerpt.joined())
+            write_over(place(path), excerpt.joined())
             note = f"its first {len(excerpt.head) >> 10} and last {len(excerpt.tail) >> 10} KiB"
             about = _ABOUT.get(name) or _KINDS.get(name.partition("/")[0], "")
             found.append(Copied(name, path, excerpt.size, about, note if excerpt.left_out else ""))

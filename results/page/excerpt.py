@@ -62,7 +62,7 @@ def read_excerpt(path: str, limit: int, head: int = HEAD) -> Excerpt:
 
     Raises OSError.
     """
-    with open(path, "rb") as stream:  # noqa: PTH123  (speed)
+    with open(path, "rb", buffering=0) as stream:  # noqa: PTH123  (speed)
         size = os.fstat(stream.fileno()).st_size
         if size <= limit:
             # A log that still grows is read as far as it was.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from results.page.environment import HERE, environment
+from results.page.files import write_whole
 
 
 class Writer:
@@ -30,12 +31,7 @@ class Writer:
 
     def text(self, path: str, text: str) -> None:
         """Write a file, whole or not at all for whoever reads meanwhile. Raises OSError."""
-        target = self.place(path)
-        # No fsync: it can be made again. Not over a page that is there: somebody may be reading it.
-        temporary = f"{target}.{os.getpid()}"
-        with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as stream:  # noqa: PTH123  (speed)
-            stream.write(text)
-        os.rename(temporary, target)  # noqa: PTH104  (speed)
+        write_whole(self.place(path), text.encode(errors="backslashreplace"))
 
     def place(self, path: str) -> str:
         """Return where a file of the folder is, whose own folder is made if need be. Raises OSError."""
