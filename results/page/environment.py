@@ -1,18 +1,15 @@
-"""What templates are rendered by, and the words for numbers, times and statuses in them."""
+"""What templates are rendered by, and what they may ask for. All values in them are escaped."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from results.model import Status, Verdict
-from results.page.html import fill
+from results.model import Verdict
+from results.page import picture, tables, words
 from results.page.terminal import visible
 
 HERE = Path(__file__).parent
@@ -21,22 +18,16 @@ POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
     "base-uri 'none'; form-action 'none'; object-src 'none'"
 )
-SHAPES = {
-    Verdict.PASS: "yes",
-    Verdict.FAIL: "no",
-    Verdict.TIMEOUT: "no",
-    Verdict.INFRA: "untested",
-    Verdict.SKIP: "na",
-    Verdict.XFAIL: "no",
-    Verdict.XPASS: "yes",
-}
 REMARKS = {Verdict.XFAIL: "fails, as expected", Verdict.XPASS: "passes unexpectedly"}
-_WORD = '<span class="st %s">%s</span>'
+_WORDS = (words.day, words.href, words.kind, words.moment, words.size, words.status, words.took, words.verdict)
+_ROWS = (
+    tables.console_rows, tables.fact_rows, tables.file_rows, tables.input_rows, tables.line_rows, tables.step_rows,
+)  # fmt: skip
 
 
 @cache
 def environment() -> Environment:
-    """Return what renders templates; they are compiled once in a process. All values are escaped."""
+    """Return what renders templates; they are compiled once in a process."""
     made = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -45,68 +36,18 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"policy": POLICY, "verdict_words": REMARKS}
+    made.globals |= {
+        "policy": POLICY,
+        "verdict_words": REMARKS,
+        "past_link": tables.past_link,
+        "past_rows": tables.past_rows,
+    }
+    made.filters |= {one.__name__: one for one in (*_WORDS, *_ROWS)}
     made.filters |= {
-        "day": day,
-        "href": href,
-        "kind": kind,
-        "moment": moment,
-        "size": size,
-        "status": status,
-        "took": took,
-        "verdict": verdict,
+        "svg_axis": picture.axis,
+        "svg_bars": picture.bars,
+        "svg_lanes": picture.lanes,
         "visible": lambda text: visible(str(text)),
         "web": lambda link: link if re.match(r"https?://", link) else "",
     }
     return made
-
-
-def kind(status: Status) -> str:
-    """Return the CSS class of a status."""
-    return "na" if status is Status.NA else status.value
-
-
-@cache
-def status(value: Status) -> Markup:
-    """Return the word of a status with its shape."""
-    return fill(_WORD, [(kind(value), value)])
-
-
-@cache
-def verdict(value: Verdict) -> Markup:
-    """Return the word of a verdict with its shape."""
-    return fill(_WORD, [(SHAPES[value], value)])
-
-
-@lru_cache(maxsize=64)
-def moment(when: datetime) -> Markup:
-    """Return a time to the minute, in UTC as it is given."""
-    return fill('<time datetime="%s">%s UTC</time>', [(when.isoformat(), when.isoformat(" ", "minutes")[:16])])
-
-
-def day(when: datetime) -> str:
-    """Return the day of a time: `2026-10-31`."""
-    return when.date().isoformat()
-
-
-def href(path: str) -> str:
-    """Return the address of a path."""
-    return quote(path, safe="/#._-")
-
-
-def size(number: float) -> str:
-    """Return a size in bytes for people: `12.4 KiB`."""
-    for unit in ("B", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
-
-
-def took(seconds: float) -> str:
-    """Return a time in seconds for people: `0.42 s`, `3.1 s`, `2 min 05 s`."""
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    return f"{int(seconds) // 60} min {int(seconds) % 60:02} s"

@@ -17,12 +17,12 @@ from results.features import Feature
 from results.model import Verdict
 from results.page.badges import place_badge, row_badge
 from results.page.cells import Made, make_cell
-from results.page.environment import kind
 from results.page.feeds import changes, write_feeds
 from results.page.grid import UNEXPECTED, Grid, build_grid
 from results.page.jobs import Job
 from results.page.model import Entry, Site
 from results.page.plots import Measured, charts_of
+from results.page.words import kind
 from results.page.write import Writer
 
 STATIC = ("page.css", "page.js", "icon.svg")

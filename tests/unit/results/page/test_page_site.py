@@ -20,7 +20,7 @@ from results.matrix import build_matrix, to_json
 from results.page.badges import row_badge
 from results.page.cells import _measured
 from results.page.cli import main
-from results.page.environment import POLICY, took
+from results.page.environment import POLICY
 from results.page.gather import gather
 from results.page.grid import build_grid
 from results.page.jobs import Job
@@ -28,6 +28,7 @@ from results.page.model import Column, Site
 from results.page.plots import charts_of
 from results.page.site import write_site
 from results.page.times import times_of
+from results.page.words import took
 from results.store import create_run, list_runs
 from tests.unit.results.builders import cell, execute, result
 from tests.unit.results.page.directories import rich, run_at
