@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from results.entries import Entry, StepStart
 from results.page.evidence import Evidence
@@ -18,8 +18,7 @@ MACHINE = "machine"
 DAY = 86400.0
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """Something that was said to, or by, a QEMU. `t` counts from the cell's beginning, in seconds."""
 
     t: float

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from results.page.excerpt import Excerpt, read_excerpt
 from results.page.files import write_over
@@ -38,8 +38,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(NamedTuple):
     """A file of the evidence: its `name` in the result directory and `path` beside the page, `size` in bytes.
 
     `note` says what is missing in the copy, `about` what it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 from markupsafe import escape
 
@@ -32,12 +33,17 @@ def each(shape: str, rows: Iterable[Sequence[object]]) -> list[Html]:
     Only a value that is Html already stays as it is. Raises TypeError for a row that does not fit.
     """
     known = list(rows)
-    values = [value for row in known for value in row]
+    values = list(chain.from_iterable(known))
+    texts = [str(value) for value in values if type(value) is not Html]
     # All are escaped at once, for speed, and only then taken apart: `visible` leaves no newline within one.
-    plain = "\n".join([visible(str(value)) for value in values if type(value) is not Html])
-    safe = iter(str(escape(plain)).split("\n"))
+    safe = iter(str(escape("\n".join(_spelled(texts)))).split("\n"))
     filled = iter([value if type(value) is Html else next(safe) for value in values])
-    return [Html(shape % tuple([next(filled) for _ in row])) for row in known]
+    return [Html(shape % tuple(islice(filled, len(row)))) for row in known]
+
+
+def _spelled(texts: list[str]) -> list[str]:
+    whole = "".join(texts)
+    return texts if whole.isascii() and whole.isprintable() else [visible(text) for text in texts]
 
 
 def fill(shape: str, rows: Iterable[Sequence[object]]) -> Html:

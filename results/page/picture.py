@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from results.page.html import EMPTY, Html, fill
+from results.page.html import EMPTY, Html, each, fill
 from results.page.timeline import Bar, Lane, Picture
 
 # A bar that is narrower has no number on it.
@@ -41,19 +41,18 @@ def axis(picture: Picture) -> Html:
 def bars(picture: Picture) -> Html:
     """Return the steps, which lead to their rows."""
     top, height = picture.first, picture.lane
+    numbers = each(_NUMBER, [(bar.x + bar.width / 2, top + 15, bar.number) for bar in picture.bars])
     return fill(
         _BAR,
         [
-            (bar.number, bar.verdict, bar.x, top, bar.width, height, bar.title, _number(bar, top))
-            for bar in picture.bars
+            (bar.number, bar.verdict, bar.x, top, bar.width, height, bar.title, number if _has_room(bar) else EMPTY)
+            for bar, number in zip(picture.bars, numbers, strict=True)
         ],
     )
 
 
-def _number(bar: Bar, top: float) -> Html:
-    if bar.width <= NUMBERED_LEAST:
-        return EMPTY
-    return fill(_NUMBER, [(bar.x + bar.width / 2, top + 15, bar.number)])
+def _has_room(bar: Bar) -> bool:
+    return bar.width > NUMBERED_LEAST
 
 
 def lanes(picture: Picture) -> Html:
@@ -74,5 +73,5 @@ def _lane(picture: Picture, lane: Lane) -> tuple[object, ...]:
         bottom,
         fill(_SAID, [(lane.said,)]) if lane.said else EMPTY,
         fill(_SENT, [(lane.sent,)]) if lane.sent else EMPTY,
-        fill(_EVENT, [(tick.x, lane.y + 4, tick.title) for tick in lane.events]),
+        fill(_EVENT, [(tick.x, lane.y + 4, tick.title) for tick in lane.events]) if lane.events else EMPTY,
     )

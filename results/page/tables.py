@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from results.model import Scalar, Section, StepPlan, StepResult
 from results.page.consoles import Console
@@ -38,8 +38,7 @@ _CUT = ' <em class="mark">cut</em> the copy has %s'
 _DIGEST = '<code title="%s">%s…</code>'
 
 
-@dataclass(frozen=True)
-class StepView:
+class StepView(NamedTuple):
     """A step as its table shows it. `began` in seconds from the cell's beginning; without `result` it did not run."""
 
     number: int

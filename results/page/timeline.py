@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log1p, log10
+from typing import NamedTuple
 
 from results.page.clock import Mark, TimeLine
 
@@ -19,8 +20,7 @@ _COLUMNS = [f"M{LEFT + number * (WIDTH - LEFT - RIGHT) / BUCKETS:.1f}" for numbe
 LEAST = 0.001
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A step: where it stands, and what it says on touch."""
 
     x: float
@@ -30,16 +30,14 @@ class Bar:
     title: str
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     """An event on a lane."""
 
     x: float
     title: str
 
 
-@dataclass(frozen=True)
-class Lane:
+class Lane(NamedTuple):
     """One row: a console or a QMP transcript. `said` is a path of how much was printed, `sent` one of commands."""
 
     name: str
@@ -63,8 +61,7 @@ class Picture:
     first: float = 26
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A step on the axis: seconds, its verdict, what is said of it."""
 
     start: float
