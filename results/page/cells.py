@@ -61,7 +61,7 @@ def make_cell(job: Job, writer: Writer) -> Made:
     consoles = read_consoles(evidence, clock, files)
     marks = _marks(evidence, clock)
     steps = _steps(whole, journal, consoles)
-    spec = read_spec_view(directory)
+    spec = read_spec_view(evidence)
     base = {"job": job, "entry": job.entry, "result": job.stored.result, "title": job.title, "consoles": consoles}
     for console in consoles:
         writer.page(f"{folder}/{console.page}", "console.html", **base, console=console, parts=console.markup())

@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from results.model import Verdict
-from results.page import picture, tables, words
+from results.page import feature_tables, picture, tables, words
 from results.page.terminal import visible
 
 HERE = Path(__file__).parent
@@ -21,8 +21,15 @@ POLICY = (
 REMARKS = {Verdict.XFAIL: "fails, as expected", Verdict.XPASS: "passes unexpectedly"}
 _WORDS = (words.day, words.href, words.kind, words.moment, words.size, words.status, words.took, words.verdict)
 _ROWS = (
-    tables.console_rows, tables.fact_rows, tables.file_rows, tables.input_rows, tables.line_rows, tables.step_rows,
-)  # fmt: skip
+    feature_tables.entry_rows,
+    feature_tables.series_rows,
+    tables.console_rows,
+    tables.fact_rows,
+    tables.file_rows,
+    tables.input_rows,
+    tables.line_rows,
+    tables.step_rows,
+)
 
 
 @cache

@@ -109,11 +109,17 @@ def _make(jobs: Sequence[Job], folder: Path, made: datetime, workers: int) -> It
         yield from _make_batch(jobs, folder, made)
         return
     # Spawned, not forked: whoever calls may have threads.
-    with ProcessPoolExecutor(workers, get_context("spawn"), gc.set_threshold, (GARBAGE,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
         batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
         waiting = [pool.submit(_make_batch, batch, folder, made) for batch in batches]
         for future in waiting:
             yield from future.result()
+
+
+def _begin_worker() -> None:
+    # What is imported stays, so it need not be looked through.
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def _make_batch(jobs: Sequence[Job], folder: Path, made: datetime) -> list[Made]:
