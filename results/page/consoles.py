@@ -104,12 +104,14 @@ def _lines_markup(lines: Sequence[Line], number: int, shown: str) -> tuple[list[
     """
     texts = str(escape("\n".join([line.text for line in lines]))).split("\n") if lines else []
     found = []
-    for line, plain in zip(lines, texts, strict=True):
-        text = "".join(map(_span_markup, line.looks)) if line.looks else plain
+    for (_, when, looks), plain in zip(lines, texts, strict=True):
+        text = "".join(map(_span_markup, looks)) if looks else plain
         # A time is written where it changes.
-        time = "" if line.time is None else f"{line.time:.2f}"
-        link = f'<a href="#L{number}" tabindex="-1">{number}</a>'
-        found.append(f'<div id="L{number}">{link}<i>{"" if time == shown else time}</i><code>{text}</code></div>')
+        time = "" if when is None else f"{when:.2f}"
+        found.append(
+            f'<div id="L{number}"><a href="#L{number}" tabindex="-1">{number}</a>'
+            f"<i>{'' if time == shown else time}</i><code>{text}</code></div>"
+        )
         number += 1
         shown = time
     return found, shown

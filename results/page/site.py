@@ -82,8 +82,6 @@ def _write(site: Site, folder: Path, older: int, workers: int) -> Written:
         if made.measured:
             measured[made.cell_id] = made.measured
         notes += [f"{made.cell_id}: {note}" for note in made.notes]
-    for entry in site.entries:
-        writer.page(f"cells/{entry.cell_id}/index.html", "redirect.html", entry=entry)
     _features(site, grid, writer, measured)
     _badges(grid, writer)
     write_feeds(site, writer, frozenset[str]().union(*(job.pages for job in jobs)))
@@ -124,7 +122,15 @@ def _begin_worker() -> None:
 
 def _make_batch(jobs: Sequence[Job], folder: Path, made: datetime) -> list[Made]:
     writer = Writer(folder, made)
-    return [make_cell(job, writer) for job in jobs]
+    return [_make_one(job, writer) for job in jobs]
+
+
+def _make_one(job: Job, writer: Writer) -> Made:
+    made = make_cell(job, writer)
+    if job.is_newest:
+        # After the page that it leads to, and even if that was there: another one may have been newer meanwhile.
+        writer.page(f"cells/{made.cell_id}/index.html", "redirect.html", entry=job.entry)
+    return made
 
 
 def _features(site: Site, grid: Grid, writer: Writer, measured: Mapping[str, Measured]) -> None:
