@@ -85,3 +85,8 @@ def _adapter() -> TypeAdapter[Entry]:
 def read_entry(data: Any) -> Entry:
     """Validate one line's data. Raises pydantic.ValidationError."""
     return _adapter().validate_python(data)
+
+
+def read_line(line: bytes) -> Entry:
+    """Read one line. Raises pydantic.ValidationError also for what is no JSON, or JSON of Python's only."""
+    return _adapter().validate_json(line)

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
@@ -17,7 +18,7 @@ from pydantic import JsonValue, ValidationError
 
 from base.errors import InfraError
 from base.files import atomic_write
-from results.entries import CellEnd, CellStart, Entry, Fact, StepEnd, StepStart, read_entry
+from results.entries import CellEnd, CellStart, Entry, Fact, StepEnd, StepStart, read_entry, read_line
 from results.model import SCHEMA, CellId, Result, Scalar, Section, Status, StepPlan, StepResult, Verdict
 from results.seal import KEY, RESULT, make_seal
 from results.timings import remember
@@ -158,6 +159,10 @@ def read_journal(directory: Path) -> list[Entry]:
     entries: list[Entry] = []
     # What follows the last newline was never finished. A crash of the host may tear the line before it, too.
     for number, line in enumerate(lines, 1):
+        with suppress(ValidationError):
+            entries.append(read_line(line))
+            continue
+        # Again, for a better word, and for half a pair of surrogates, which only Python's own JSON takes.
         try:
             data = json.loads(line)
         except ValueError as error:
@@ -184,6 +189,9 @@ def load_result(directory: Path) -> Result:
         return _reconstruct(directory)
     except OSError as error:
         raise InfraError(f"cannot read {path}: {error.strerror}", hint="check the permissions") from error
+    with suppress(ValidationError):
+        return Result.model_validate_json(raw)
+    # Again, as a journal's line.
     try:
         data = json.loads(raw)
         _check_schema(data, str(path))

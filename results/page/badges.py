@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from results.model import Status
 from results.page.grid import Place
-from results.page.write import kind
+from results.page.words import kind
 
 # Widths of 11 px Verdana (or what stands in for it), in pixels: the text is stretched to what is computed.
 _NARROW, _WIDE, _USUAL, _PAD = 4.2, 9.3, 6.7, 7

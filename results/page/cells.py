@@ -11,7 +11,7 @@ from base.errors import InfraError
 from results.entries import CellStart, StepStart
 from results.entries import Entry as JournalEntry
 from results.journal import read_journal
-from results.model import Result, StepPlan, StepResult, Verdict
+from results.model import Result, StepPlan, Verdict
 from results.page import timeline
 from results.page.clock import COMMAND, Clock, Mark, read_marks
 from results.page.consoles import Console, read_consoles
@@ -19,7 +19,8 @@ from results.page.evidence import Evidence
 from results.page.jobs import MADE, Job, made_from, recall, remembered
 from results.page.model import folder_of
 from results.page.plots import RUNS_MOST, Measurement
-from results.page.rerun import SpecView, read_spec_view, rerun
+from results.page.rerun import read_spec_view, rerun
+from results.page.tables import StepView
 from results.page.terminal import render, visible
 from results.page.times import times_of
 from results.page.write import Writer
@@ -41,22 +42,6 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class StepView:
-    """A step as its table shows it. `began` in seconds from the cell's beginning; without `result` it did not run."""
-
-    number: int
-    plan: StepPlan
-    result: StepResult | None = None
-    began: float | None = None
-    places: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return self.plan.title or self.plan.verb
-
-
 def make_cell(job: Job, writer: Writer) -> Made:
     """Write the pages and evidence of one execution, unless they are there already as they would be written now.
 
@@ -76,7 +61,7 @@ def make_cell(job: Job, writer: Writer) -> Made:
     consoles = read_consoles(evidence, clock, files)
     marks = _marks(evidence, clock)
     steps = _steps(whole, journal, consoles)
-    spec = read_spec_view(directory)
+    spec = read_spec_view(evidence)
     base = {"job": job, "entry": job.entry, "result": job.stored.result, "title": job.title, "consoles": consoles}
     for console in consoles:
         writer.page(f"{folder}/{console.page}", "console.html", **base, console=console, parts=console.markup())
@@ -96,7 +81,8 @@ def make_cell(job: Job, writer: Writer) -> Made:
         last=_last(job.stored, consoles),
         rerun=rerun(whole.cell, spec),
         spec=spec,
-        inputs=_inputs(job.stored, spec),
+        inputs=job.stored.inputs,
+        called=spec.images() if spec else {},
         digests=_digests(evidence),
         notes=notes,
     )
@@ -166,12 +152,6 @@ def _alarm(evidence: Evidence) -> list[str]:
     if excerpt is None:
         return []
     return [line.text for line in render(excerpt.cut(ALARM_MOST, ALARM_MOST // 2).joined(), lambda _: None)[0]]
-
-
-def _inputs(stored: Stored, spec: SpecView | None) -> list[tuple[str, str, str]]:
-    """Return what it was made from: name, value, and for an image what it is called."""
-    names = spec.images() if spec else {}
-    return [(name, value, names.get(name, "")) for name, value in sorted(stored.inputs.items())]
 
 
 def _digests(evidence: Evidence) -> dict[str, str]:

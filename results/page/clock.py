@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from results.entries import Entry, StepStart
 from results.page.evidence import Evidence
@@ -19,8 +18,7 @@ MACHINE = "machine"
 DAY = 86400.0
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """Something that was said to, or by, a QEMU. `t` counts from the cell's beginning, in seconds."""
 
     t: float
@@ -59,7 +57,7 @@ class Clock:
         if self._wall is None or excerpt is None:
             return None
         outer = transcript.endswith(MACHINE)
-        for entry in read_lines(excerpt):
+        for entry in excerpt.lines:
             t = _number(entry.get("t"))
             wall = _wall_of(entry, outer)
             if t is None or wall is None:
@@ -94,7 +92,7 @@ def read_timeline(excerpt: Excerpt | None, shift: float) -> TimeLine:
         return TimeLine()
     offsets: list[int] = []
     times: list[float] = []
-    for entry in read_lines(excerpt):
+    for entry in excerpt.lines:
         t, offset = _number(entry.get("t")), entry.get("offset")
         if t is None or not isinstance(offset, int) or (offsets and (offset < offsets[-1] or t + shift < times[-1])):
             continue
@@ -106,7 +104,7 @@ def read_timeline(excerpt: Excerpt | None, shift: float) -> TimeLine:
 def read_marks(excerpt: Excerpt, shift: float) -> list[Mark]:
     """Return what a QMP transcript tells, at most MARKS_MOST of it."""
     found: list[Mark] = []
-    for entry in read_lines(excerpt):
+    for entry in excerpt.lines:
         t = _number(entry.get("t"))
         name = entry.get("event") or entry.get("execute")
         if t is None or not isinstance(name, str):
@@ -115,25 +113,6 @@ def read_marks(excerpt: Excerpt, shift: float) -> list[Mark]:
         if len(found) == MARKS_MOST:
             break
     return found
-
-
-def read_lines(excerpt: Excerpt) -> list[dict[str, Any]]:
-    """Return the JSON objects of an excerpt's lines; a line that is none is passed over, as a torn last one must be."""
-    text = (excerpt.head + b"\n" + excerpt.tail).decode("utf-8", "replace")
-    lines = [line for line in text.split("\n") if line.startswith("{")]
-    try:
-        # All at once is quicker by far, and the rule.
-        found = json.loads(f"[{','.join(lines)}]")
-    except (ValueError, RecursionError):
-        found = [_read_line(line) for line in lines]
-    return [entry for entry in found if isinstance(entry, dict)]
-
-
-def _read_line(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _wall_of(entry: dict[str, Any], outer: bool) -> float | None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from math import inf
 
 from markupsafe import Markup, escape
 
 from results.page.clock import COMMAND, Clock, TimeLine, read_timeline
 from results.page.evidence import READ_MOST, TIMELINE, Copied, Evidence
-from results.page.terminal import Line, render
+from results.page.terminal import Line, Span, render
 
 # Of a console so much is shown as a terminal would; the copy of its raw log has more.
 SHOWN_MOST = READ_MOST // 4
 FOLDER = "console/"
+# A browser lays out blocks of so many lines, and only those that are near to what is seen.
+BLOCK = 250
 
 
 @dataclass(frozen=True)
@@ -39,28 +45,33 @@ class Console:
         return sum(len(part) for part in self.parts)
 
     def markup(self) -> list[list[Markup]]:
-        """Return the lines of each part as HTML."""
-        number, shown, found = 0, "", []
+        """Return each part as HTML, in blocks of BLOCK lines."""
+        found, number, shown = [], 1, ""
         for part in self.parts:
-            lines = []
-            for line in part:
-                number += 1
-                # A time is written where it changes.
-                time = "" if line.time is None else f"{line.time:.2f}"
-                lines.append(_line_markup(number, "" if time == shown else time, line))
-                shown = time
-            found.append(lines)
+            lines, shown = _lines_markup(part, number, shown)
+            number += len(part)
+            blocks = ("\n".join(lines[start : start + BLOCK]) for start in range(0, len(lines), BLOCK))
+            found.append([Markup(block) for block in blocks])  # noqa: S704  (escaped by _lines_markup)
         return found
 
     def at(self, t: float, until: float) -> int | None:
         """Return the number of the first line that came from `t` until `until`."""
-        number = 0
-        for part in self.parts:
-            for line in part:
-                number += 1
-                if line.time is not None and t <= line.time <= until:
-                    return number
+        # Times fall where a line was drawn on again; no line before this one came at `t` or later.
+        start = bisect_left(self._latest, t)
+        for number in range(start, len(self._times)):
+            if t <= self._times[number] <= until:
+                return number + 1
         return None
+
+    @cached_property
+    def _times(self) -> list[float]:
+        """The time of each line, before all others where it is not known."""
+        return [-inf if line.time is None else line.time for part in self.parts for line in part]
+
+    @cached_property
+    def _latest(self) -> list[float]:
+        """The latest time up to each line, which rises."""
+        return list(accumulate(self._times, max))
 
 
 def read_consoles(evidence: Evidence, clock: Clock, files: Sequence[Copied]) -> list[Console]:
@@ -86,11 +97,26 @@ def _console(evidence: Evidence, clock: Clock, file: Copied) -> Console:
     return Console(name, excerpt.size, tuple(parts), excerpt.left_out, remarks, times, file.path)
 
 
-def _line_markup(number: int, time: str, line: Line) -> Markup:
-    """Return a line as HTML: as a template would, but ten times as quickly."""
-    text = "".join(
-        f'<span class="{escape(span.look)}">{escape(span.text)}</span>' if span.look else escape(span.text)
-        for span in line.spans
-    )
-    link = f'<a href="#L{number}" tabindex="-1">{number}</a>'
-    return Markup(f'<div id="L{number}">{link}<i>{time}</i><code>{text}</code></div>')  # noqa: S704  (escaped above)
+def _lines_markup(lines: Sequence[Line], number: int, shown: str) -> tuple[list[str], str]:
+    """Return lines as HTML, of which the first is the `number`th, and the time that was written last.
+
+    What the console said is escaped all at once, for speed, and only then taken apart: no line has a newline within.
+    """
+    texts = str(escape("\n".join([line.text for line in lines]))).split("\n") if lines else []
+    found = []
+    for (_, when, looks), plain in zip(lines, texts, strict=True):
+        text = "".join(map(_span_markup, looks)) if looks else plain
+        # A time is written where it changes.
+        time = "" if when is None else f"{when:.2f}"
+        found.append(
+            f'<div id="L{number}"><a href="#L{number}" tabindex="-1">{number}</a>'
+            f"<i>{'' if time == shown else time}</i><code>{text}</code></div>"
+        )
+        number += 1
+        shown = time
+    return found, shown
+
+
+def _span_markup(span: Span) -> str:
+    text = escape(span.text)
+    return f'<span class="{escape(span.look)}">{text}</span>' if span.look else text

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from results.page.excerpt import Excerpt, read_excerpt
+from results.page.files import write_over
 
 # Of each file at most so much is read and copied; if it is larger, its beginning and its end.
 READ_MOST = 4 << 20
@@ -37,8 +38,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(NamedTuple):
     """A file of the evidence: its `name` in the result directory and `path` beside the page, `size` in bytes.
 
     `note` says what is missing in the copy, `about` what it is.
@@ -87,8 +87,7 @@ class Evidence:
             # A picture that is cut is none.
             if path == name and (excerpt.left_out or not excerpt.head.startswith(PNG)):
                 continue
-            with open(place(path), "wb") as stream:  # noqa: PTH123  (speed)
-                stream.write(excerpt.joined())
+            write_over(place(path), excerpt.joined())
             note = f"its first {len(excerpt.head) >> 10} and last {len(excerpt.tail) >> 10} KiB"
             about = _ABOUT.get(name) or _KINDS.get(name.partition("/")[0], "")
             found.append(Copied(name, path, excerpt.size, about, note if excerpt.left_out else ""))

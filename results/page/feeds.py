@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from results.matrix import build_matrix, to_json
 from results.page.model import Entry, Past, Site, Turn, folder_of
@@ -16,7 +17,7 @@ CHANGES_MOST = 100
 
 def write_feeds(site: Site, writer: Writer, pages: Collection[str]) -> None:
     """Write `feed.json` and `changes.atom`. Raises OSError."""
-    writer.text("feed.json", json.dumps(feed(site), indent=1) + "\n")
+    writer.text("feed.json", _cell_by_line(feed(site)))
     changed = changes(site)
     updated = changed[0].turn.after.started if changed and changed[0].turn else site.made
     writer.text(
@@ -25,7 +26,7 @@ def write_feeds(site: Site, writer: Writer, pages: Collection[str]) -> None:
     )
 
 
-def feed(site: Site) -> dict[str, object]:
+def feed(site: Site) -> dict[str, Any]:
     """Return what `matrix --format json` gives, without this machine's paths, and with the page's own addresses."""
     # Where the page has it, not where this machine has it.
     places = {entry.stored.directory: Path(folder_of(entry.stored)) for entry in site.entries}
@@ -43,6 +44,13 @@ def feed(site: Site) -> dict[str, object]:
             "first_bad": _turn(entry.first_bad),
         }
     return {**data, "made": site.made.isoformat(), "reference": site.reference}
+
+
+def _cell_by_line(data: dict[str, Any]) -> str:
+    """Return JSON with a line for each cell: indenting it all takes three times as long."""
+    cells = ",\n".join(map(json.dumps, data["cells"]))
+    rest = json.dumps({name: value for name, value in data.items() if name != "cells"})
+    return f'{rest[:-1]}, "cells": [\n{cells}\n]}}\n'
 
 
 def changes(site: Site) -> list[Entry]:

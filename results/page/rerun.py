@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import Field
 
 from results.inputs import SPEC
 from results.model import CellId, Record
+from results.page.evidence import Evidence
 
 OWN = "own"
 
@@ -52,11 +52,12 @@ class Rerun:
     needs: str = ""
 
 
-def read_spec_view(directory: Path) -> SpecView | None:
+def read_spec_view(evidence: Evidence) -> SpecView | None:
     """Read the run-spec of a result directory; None if there is none, or it is damaged (the page tells)."""
+    excerpt = evidence.read(SPEC)
     try:
-        return SpecView.model_validate_json((directory / SPEC).read_bytes())
-    except (OSError, ValueError):
+        return None if excerpt is None else SpecView.model_validate_json(excerpt.joined())
+    except ValueError:
         return None
 
 

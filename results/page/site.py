@@ -22,7 +22,8 @@ from results.page.grid import UNEXPECTED, Grid, build_grid
 from results.page.jobs import Job
 from results.page.model import Entry, Site
 from results.page.plots import Measured, charts_of
-from results.page.write import Writer, kind
+from results.page.words import kind
+from results.page.write import Writer
 
 STATIC = ("page.css", "page.js", "icon.svg")
 # Older executions of a cell that get a page as well; what has one from before keeps it.
@@ -81,8 +82,6 @@ def _write(site: Site, folder: Path, older: int, workers: int) -> Written:
         if made.measured:
             measured[made.cell_id] = made.measured
         notes += [f"{made.cell_id}: {note}" for note in made.notes]
-    for entry in site.entries:
-        writer.page(f"cells/{entry.cell_id}/index.html", "redirect.html", entry=entry)
     _features(site, grid, writer, measured)
     _badges(grid, writer)
     write_feeds(site, writer, frozenset[str]().union(*(job.pages for job in jobs)))
@@ -108,16 +107,30 @@ def _make(jobs: Sequence[Job], folder: Path, made: datetime, workers: int) -> It
         yield from _make_batch(jobs, folder, made)
         return
     # Spawned, not forked: whoever calls may have threads.
-    with ProcessPoolExecutor(workers, get_context("spawn"), gc.set_threshold, (GARBAGE,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
         batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
         waiting = [pool.submit(_make_batch, batch, folder, made) for batch in batches]
         for future in waiting:
             yield from future.result()
 
 
+def _begin_worker() -> None:
+    # What is imported stays, so it need not be looked through.
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+
+
 def _make_batch(jobs: Sequence[Job], folder: Path, made: datetime) -> list[Made]:
     writer = Writer(folder, made)
-    return [make_cell(job, writer) for job in jobs]
+    return [_make_one(job, writer) for job in jobs]
+
+
+def _make_one(job: Job, writer: Writer) -> Made:
+    made = make_cell(job, writer)
+    if job.is_newest:
+        # After the page that it leads to, and even if that was there: another one may have been newer meanwhile.
+        writer.page(f"cells/{made.cell_id}/index.html", "redirect.html", entry=job.entry)
+    return made
 
 
 def _features(site: Site, grid: Grid, writer: Writer, measured: Mapping[str, Measured]) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyte
@@ -47,17 +45,20 @@ class Span(NamedTuple):
     look: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the screen, and when it was written last, in seconds on the caller's clock (None: not known)."""
+class Line(NamedTuple):
+    """A line of the screen, and when it was written last, in seconds on the caller's clock (None: not known).
 
-    spans: tuple[Span, ...]
+    `text` is without its looks; `looks` is empty if all of it has the usual one, which most lines have.
+    """
+
+    text: str
     time: float | None = None
+    looks: tuple[Span, ...] = ()
 
     @property
-    def text(self) -> str:
-        """The line without its looks."""
-        return "".join(span.text for span in self.spans)
+    def spans(self) -> tuple[Span, ...]:
+        """The line with its looks."""
+        return self.looks or ((Span(self.text),) if self.text else ())
 
 
 def visible(text: str) -> str:
@@ -85,27 +86,34 @@ def render(data: bytes, when: Callable[[int], float | None], offset: int = 0) ->
     `when` tells the time of a byte by its place in the log, in which `data` begins at `offset`. Invalid UTF-8 becomes
     U+FFFD. At most LINES_MOST lines are returned, the last ones. Raises nothing for any input.
     """
-    if _SIMPLE.fullmatch(data):
-        return _simple(data, when, offset), ()
-    terminal = _Terminal()
-    for piece in _pieces(data):
-        terminal.feed(piece, when(offset))
-        offset += len(piece)
+    start = _simple_until(data)
+    simple = _simple(data[:start], when, offset)
+    if start == len(data):
+        return simple, ()
+    terminal = _Terminal(simple)
+    for piece in _pieces(data, start):
+        terminal.feed(piece, when(offset + start))
+        start += len(piece)
     terminal.finish()
     return list(terminal.lines), terminal.remarks()
 
 
+def _simple_until(data: bytes) -> int:
+    """Return where the lines of nothing but printable ASCII end, with which most logs begin, or which are all."""
+    found = _SIMPLE.match(data)
+    return found.end() if found else 0
+
+
 def _simple(data: bytes, when: Callable[[int], float | None], offset: int) -> list[Line]:
-    """Return lines of nothing but printable ASCII, which most logs are: the same as the terminal's, but quickly."""
+    """Return such lines: the same as the terminal's, but quickly."""
     found = []
-    for line in data.splitlines(keepends=True):
-        found.append(Line((Span(line.rstrip(b"\r\n").decode("ascii")),), when(offset)))
-        offset += len(line)
+    for line in data.decode("ascii").split("\n")[:-1]:
+        found.append(Line(line.rstrip("\r"), when(offset)))
+        offset += len(line) + 1
     return found
 
 
-def _pieces(data: bytes) -> Iterator[bytes]:
-    start = 0
+def _pieces(data: bytes, start: int = 0) -> Iterator[bytes]:
     while start < len(data):
         end = data.find(b"\n", start, start + PIECE) + 1 or min(start + PIECE, len(data))
         yield data[start:end]
@@ -113,13 +121,17 @@ def _pieces(data: bytes) -> Iterator[bytes]:
 
 
 class _Terminal:
-    """Takes plain lines as they are, and the emulator only where there is something to obey."""
+    """Takes plain lines as they are, and the emulator only where there is something to obey.
 
-    def __init__(self) -> None:
-        self.lines: deque[Line] = deque(maxlen=LINES_MOST)
-        self._added = 0
+    `simple` are lines that came before.
+    """
+
+    def __init__(self, simple: Sequence[Line] = ()) -> None:
+        kept, reachable = simple[: -(ROWS - 1)], simple[-(ROWS - 1) :]
+        self.lines: deque[Line] = deque(kept, maxlen=LINES_MOST)
+        self._added = len(kept)
         # Lines that a sequence may still reach: the screen above the cursor.
-        self._reachable: deque[Line] = deque()
+        self._reachable: deque[Line] = deque(reachable)
         self._screen: _Screen | None = None
         self._stream = pyte.Stream()
         self._quiet = 0  # plain lines since the last sequence
@@ -178,7 +190,7 @@ class _Terminal:
             self._open = body
 
     def _reach(self, text: str, now: float | None) -> None:
-        self._reachable.append(Line((Span(visible(text).expandtabs(TAB)),), now))
+        self._reachable.append(Line(visible(text).expandtabs(TAB), now))
         self._give_up_reach(ROWS - 1)
 
     def _give_up_reach(self, kept: int) -> None:
@@ -241,7 +253,7 @@ class _Screen(pyte.Screen):
     def flush(self) -> None:
         """Hand over all that stands on the screen, up to its last line with anything on it."""
         shown = [self._line(number) for number in range(self.lines)]
-        while shown and not shown[-1].spans:
+        while shown and not shown[-1].text:
             shown.pop()
         for line in shown:
             self._keep(line)
@@ -252,7 +264,8 @@ class _Screen(pyte.Screen):
         """Put plain lines on an empty screen, as if they had been drawn, and the cursor below them."""
         for number, line in enumerate(lines):
             row = self.buffer[number]
-            row.update({x: _plain_char(char) for x, char in enumerate(line.text[:COLUMNS]) if char != " "})
+            # A line of nothing but spaces is an empty one of the screen.
+            row.update(enumerate(map(_PLAIN_CHARS.__getitem__, line.text[:COLUMNS].rstrip(" "))))
             self._given[id(row)] = (dict(row), line)
             self.cursor.y = number + 1
 
@@ -286,7 +299,7 @@ class _Screen(pyte.Screen):
     def _line(self, number: int) -> Line:
         row = self.buffer.get(number)
         if not row:
-            return Line((), self.now)
+            return Line("", self.now)
         given = self._given.get(id(row))
         if given is not None and given[0] == row:
             return given[1]
@@ -304,12 +317,18 @@ class _Screen(pyte.Screen):
             text += char.data
         if text:
             spans.append(Span(text, look))
-        return Line(tuple(spans), time)
+        looks = tuple(spans) if any(span.look for span in spans) else ()
+        return Line("".join(span.text for span in spans), time, looks)
 
 
-@cache
-def _plain_char(data: str) -> Char:
-    return Char(data)
+class _PlainChars(dict[str, Char]):
+    """Characters of the usual look, each made once."""
+
+    def __missing__(self, data: str) -> Char:
+        return self.setdefault(data, Char(data))
+
+
+_PLAIN_CHARS = _PlainChars()
 
 
 def _shows(char: Char) -> bool:

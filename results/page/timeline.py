@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log1p, log10
+from typing import NamedTuple
 
 from results.page.clock import Mark, TimeLine
 
@@ -12,12 +14,13 @@ from results.page.clock import Mark, TimeLine
 LEFT, WIDTH, RIGHT = 128, 1000, 14
 LANE = 22
 BUCKETS = 220
+# Where the columns of a lane begin.
+_COLUMNS = [f"M{LEFT + number * (WIDTH - LEFT - RIGHT) / BUCKETS:.1f}" for number in range(BUCKETS)]
 # What took less (s) has no timeline.
 LEAST = 0.001
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """A step: where it stands, and what it says on touch."""
 
     x: float
@@ -27,16 +30,14 @@ class Bar:
     title: str
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     """An event on a lane."""
 
     x: float
     title: str
 
 
-@dataclass(frozen=True)
-class Lane:
+class Lane(NamedTuple):
     """One row: a console or a QMP transcript. `said` is a path of how much was printed, `sent` one of commands."""
 
     name: str
@@ -60,8 +61,7 @@ class Picture:
     first: float = 26
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A step on the axis: seconds, its verdict, what is said of it."""
 
     start: float
@@ -105,16 +105,16 @@ def draw(steps: Sequence[Span], consoles: Mapping[str, TimeLine], qmp: Mapping[s
 
 def _density(times: Sequence[float], most: float, y: float) -> str:
     """Return columns of how many lines came when; by the logarithm, for one line counts as well as a thousand."""
-    counts = [0] * BUCKETS
-    for t in times:
-        counts[min(BUCKETS - 1, max(0, int(t / most * BUCKETS)))] += 1
-    full = log1p(max(counts))
-    step = (WIDTH - LEFT - RIGHT) / BUCKETS
+    counts = Counter([int(t / most * BUCKETS) for t in times])
+    # What came before the beginning, or at the very end, stands at the edge.
+    inside: Counter[int] = Counter()
+    for number, count in counts.items():
+        inside[min(BUCKETS - 1, max(0, number))] += count
+    full = log1p(max(inside.values()))
     bottom = y + LANE - 2
-    columns = (
-        (number, (LANE - 4) * (0.15 + 0.85 * log1p(count) / full)) for number, count in enumerate(counts) if count
-    )
-    return "".join(f"M{LEFT + number * step:.1f} {bottom}v-{height:.1f}h3v{height:.1f}z" for number, height in columns)
+    heights = {count: (LANE - 4) * (0.15 + 0.85 * log1p(count) / full) for count in set(inside.values())}
+    drawn = {count: f" {bottom}v-{height:.1f}h3v{height:.1f}z" for count, height in heights.items()}
+    return "".join([_COLUMNS[number] + drawn[count] for number, count in sorted(inside.items())])
 
 
 def ticks(most: float, wanted: int = 8) -> list[tuple[float, str]]:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import images
+from bench.page import CHROMIUM, FLAGS
 from harness.resolve import qemu_binary
 from harness.specs import qemu_version
 from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +33,15 @@ def firmware_spec(qemu: QemuBinary) -> Callable[[str, str], MachineSpec]:
         return MachineSpec(find_platform(platform), qemu, firmware)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a browser."""
+    from playwright.sync_api import sync_playwright
+
+    assert Path(CHROMIUM).exists(), "no chromium: `./testbed test integration` installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

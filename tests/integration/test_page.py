@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,30 +12,18 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
 
 from results.conclude import not_run
 from results.expectations import Expectation, Expectations
 from results.features import load_features
 from results.journal import Journal
 from results.page.gather import gather
-from results.page.model import Entry, Site
-from results.page.site import front_page, write_site
-from results.page.write import Writer
-from results.seal import SealState
-from results.stored import Stored
-from tests.unit.results.builders import cell, result
+from results.page.model import Site
+from results.page.site import write_site
+from tests.unit.results.builders import cell
 from tests.unit.results.page.directories import BOOT, rich, run_at
 
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
 EVIL = "</title></code></div><script>window.evil=1</script><img src=x onerror=window.evil=2><a href=javascript:evil>"
 HOSTILE = (
     b"\x1b]0;owned\x07\x1b[2J\x1b[H\x1b[31mred\x1b[0m \x00\xff\xfe "
@@ -122,16 +109,6 @@ def _results() -> None:
     with Journal(newer.cell_directory(left_out)) as journal:
         journal.cell_start(newer.id, left_out, [])
         journal.finish(not_run(run=newer.id, cell=left_out, declared=0, reason="one CPU", applicable=False))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    assert path, "no chromium: `./testbed test integration` installs it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 Opener = Callable[..., Page]
@@ -351,70 +328,3 @@ def test_the_policy_holds_against_scripts_and_styles_that_got_in(opener: Opener,
         page.evaluate(INTRUSION)
         assert page.evaluate("window.evil") is None, path
         assert page.evaluate("getComputedStyle(document.body.lastChild.firstChild).color") != "rgb(1, 2, 3)", path
-
-
-def test_a_console_of_megabytes_opens_and_is_searched(
-    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TESTBED_RESULTS", str(tmp_path / "state"))
-    log = b"".join(b"[%12.6f] line %d of a flood\r\n" % (n / 100, n) for n in range(400_000))
-    rich(run_at(1), consoles={"dom0": b"the beginning\r\n" + log + b"the end\r\n"})
-    made = gather()
-    write_site(made, tmp_path / "out")
-    console = (tmp_path / "out" / made.entries[0].page).parent / "console/dom0.html"
-    assert console.stat().st_size < 8 << 20
-    text = console.read_text()
-    assert "the beginning" in text
-    assert "the end" in text
-    assert "MiB are left out here" in text
-
-
-@pytest.fixture
-def large_front(tmp_path: Path) -> Path:
-    """Return a front page of 10,000 cells: a hundred rows by a hundred columns."""
-    stored = []
-    for number in range(10_000):
-        row, column = divmod(number, 100)
-        qemu = f"10.{column % 10 // 2}.0"
-        given = cell(
-            feature=f"feature-{row}",
-            scenario=f"scenario-{row}",
-            platform=f"platform-{column // 10}",
-            kernel=("stock", "fixed")[column % 2],
-            qemu=qemu,
-            axes={"qemu": qemu},
-        )
-        outcome = result("p|" + ("pp", "pf", "ff")[number % 3]).summary().model_copy(update={"cell": given})
-        stored.append(
-            Stored(
-                outcome,
-                Path("/state/runs/20261124T100000Z-abcdef/cells") / given.id,
-                {"kernel.release": "6.1.176"},
-                SealState.SEALED,
-            )
-        )
-    features = load_features()
-    rows = tuple(replace_name(features.features[0], f"feature-{number}") for number in range(100))
-    site = Site(datetime.now(UTC), features.reference, rows, tuple(Entry(one) for one in stored))
-    writer = Writer(tmp_path, site.made)
-    front_page(site, writer)
-    return tmp_path / "index.html"
-
-
-def replace_name(feature: Any, name: str) -> Any:
-    return feature.model_copy(update={"name": name, "title": name})
-
-
-def test_ten_thousand_cells_open_within_a_second_and_five_megabytes(browser: Browser, large_front: Path) -> None:
-    assert large_front.stat().st_size < 5 << 20
-    assert large_front.read_text().count("<td") >= 10_000
-    page = browser.new_page(viewport={"width": DESKTOP[0], "height": DESKTOP[1]})
-    session = page.context.new_cdp_session(page)
-    # Processor time of the page's thread: what else this host does is not counted.
-    session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
-    session.send("Performance.enable")
-    page.goto(large_front.as_uri())
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
-    page.close()
-    assert 0 < metrics["TaskDuration"] < 1.0

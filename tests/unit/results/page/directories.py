@@ -13,6 +13,9 @@ from results.conclude import conclude
 from results.expectations import Expectations
 from results.journal import Journal
 from results.model import StepPlan
+from results.page.gather import gather
+from results.page.model import Site
+from results.page.site import write_site
 from results.runs import RUN, Run, RunRecord, read_run
 from tests.unit.results.builders import cell, steps
 
@@ -101,3 +104,10 @@ def _write(directory: Path, consoles: Mapping[str, bytes], wall: str) -> None:
 def _put(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
+
+
+def write(out: Path, site: Site | None = None, **options: int) -> Site:
+    """Write the page of all results, or of `site`, and return what it was made from."""
+    site = site or gather()
+    write_site(site, out, **options)
+    return site

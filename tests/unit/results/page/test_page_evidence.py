@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from results.entries import CellStart, Entry, StepStart
-from results.page.clock import Clock, TimeLine, read_lines, read_marks, read_timeline
+from results.page.clock import Clock, TimeLine, read_marks, read_timeline
 from results.page.evidence import PNG, READ_MOST, Evidence
 from results.page.excerpt import Excerpt, read_excerpt
 from results.page.timeline import LEAST, Span, draw
@@ -174,12 +174,12 @@ def test_marks_are_what_was_said() -> None:
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_no_bytes_break_the_reading_of_lines(head: bytes, tail: bytes) -> None:
-    assert all(isinstance(entry, dict) for entry in read_lines(Excerpt(len(head) + len(tail), head, tail)))
+    assert all(isinstance(entry, dict) for entry in Excerpt(len(head) + len(tail), head, tail).lines)
 
 
 def test_deeply_nested_json_is_passed_over() -> None:
     data = b'{"a":' * 100_000 + b'\n{"t":1}\n'
-    assert read_lines(Excerpt(len(data), data)) == [{"t": 1}]
+    assert Excerpt(len(data), data).lines == [{"t": 1}]
 
 
 @given(
