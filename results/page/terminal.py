@@ -237,9 +237,10 @@ class _Screen(pyte.Screen):
     def __init__(self, keep: Callable[[Line], None]) -> None:
         self._keep = keep
         self.now: float | None = None
-        # By the identity of a line of the buffer: when it was drawn on last, and what it was given as.
-        self._times: dict[int, float | None] = {}
-        self._given: dict[int, tuple[dict[int, Char], Line]] = {}
+        # By the identity of a line of the buffer: when it was drawn on last, and what it was given as. The line itself
+        # is with them, lest another gets its identity.
+        self._times: dict[int, tuple[object, float | None]] = {}
+        self._given: dict[int, tuple[object, dict[int, Char], Line]] = {}
         self._ready = False
         super().__init__(COLUMNS, ROWS)
         self.set_mode(pyte.modes.LNM)
@@ -266,12 +267,13 @@ class _Screen(pyte.Screen):
             row = self.buffer[number]
             # A line of nothing but spaces is an empty one of the screen.
             row.update(enumerate(map(_PLAIN_CHARS.__getitem__, line.text[:COLUMNS].rstrip(" "))))
-            self._given[id(row)] = (dict(row), line)
+            self._given[id(row)] = (row, dict(row), line)
             self.cursor.y = number + 1
 
     def draw(self, data: str) -> None:
         super().draw(visible(data))
-        self._times[id(self.buffer[self.cursor.y])] = self.now
+        row = self.buffer[self.cursor.y]
+        self._times[id(row)] = (row, self.now)
 
     def index(self) -> None:
         top, bottom = self.margins or (0, self.lines - 1)
@@ -301,10 +303,10 @@ class _Screen(pyte.Screen):
         if not row:
             return Line("", self.now)
         given = self._given.get(id(row))
-        if given is not None and given[0] == row:
-            return given[1]
+        if given is not None and given[1] == row:
+            return given[2]
         last = max((x for x, char in row.items() if _shows(char)), default=-1)
-        time = self._times.get(id(row), self.now)
+        _, time = self._times.get(id(row), (row, self.now))
         spans: list[Span] = []
         text, look = "", ""
         for x in range(min(last + 1, self.columns)):

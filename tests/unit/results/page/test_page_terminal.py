@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,6 +160,16 @@ def test_no_input_breaks_it_or_leaves_a_control_character(data: bytes) -> None:
                 "PDF",
             )
         assert all(set(span.look) <= set("abcdefghijklmnopqrstuvwxyz ") for span in line.spans)
+
+
+def test_a_line_that_was_deleted_leaves_its_time_to_no_other() -> None:
+    # Lines of a screen are told apart by their identity, which Python gives again to another.
+    data = b"\x1b[H" + b"".join(b"\x1b[M\x1b[%dHnumber %d" % (n % 9 + 1, n) for n in range(300)) + b"\r\n"
+    screen = terminal._Screen(lambda _: None)
+    pyte.Stream(screen).feed(data.decode())
+    assert all(id(row) == key for key, (row, _) in screen._times.items())
+    assert len({id(row) for row, _ in screen._times.values()}) == len(screen._times)
+    assert render(data, float) == render(data, float)
 
 
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60).map(lambda text: text.rstrip())
