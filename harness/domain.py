@@ -55,7 +55,8 @@ class DomainConfig:
 
     `max_vcpus` beyond `vcpus` are there to be plugged (0: none). `topology` is (sockets, cores of each) if it
     was asked for. `real_mode_area` is how much of the memory real mode reaches (0: all). `hole` are (address,
-    size) in MiB of more memory behind a hole.
+    size) in MiB of more memory behind a hole. With `keeps_nvram` its NVRAM is a file of dom0's, found again by whoever
+    has its name later.
     """
 
     name: str
@@ -69,6 +70,7 @@ class DomainConfig:
     topology: tuple[int, int] | None = None
     real_mode_area: int = 0
     hole: tuple[int, int] | None = None
+    keeps_nvram: bool = False
 
 
 @dataclass

@@ -36,7 +36,8 @@ class CreateParams(StepParams):
 
     `disks` are names given by the step `disk`, `read-only` those of them that must not be written. `network`
     gives it a card on dom0's bridge; `mac` is the card's address. `real-mode-area` is how much of its memory real
-    mode reaches (default: all), `hole` the address and size of more memory behind a hole, both in MiB.
+    mode reaches (default: all), `hole` the address and size of more memory behind a hole, both in MiB. With
+    `keeps-nvram` its NVRAM outlives it: a domU that is created under its name later has what it wrote there.
     """
 
     domain: str
@@ -53,6 +54,7 @@ class CreateParams(StepParams):
     topology: Topology | None = None
     real_mode_area: Positive | None = None
     hole: tuple[Positive, Positive] | None = None
+    keeps_nvram: bool = False
     within: Seconds = 60.0
 
 
@@ -94,6 +96,7 @@ def _config(cell: Cell, params: CreateParams) -> DomainConfig:
         topology=parse_topology(params.topology) if params.topology is not None else None,
         real_mode_area=params.real_mode_area or 0,
         hole=params.hole,
+        keeps_nvram=params.keeps_nvram,
     )
 
 

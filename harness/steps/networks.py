@@ -20,6 +20,8 @@ FIRST_DOMU = 11
 # QEMU's own prefix of network addresses.
 NET_MAC = "52:54:00:00:00"
 PORT = 5001
+# Seconds between two pings.
+PING_EVERY = 0.2
 # A domU that is told of a card has it at once; so long (s) it may take on a busy host.
 CARD_WITHIN = 5
 _PING = re.compile(r"(\d+) packets transmitted, (\d+) packets received")
@@ -121,7 +123,7 @@ async def mac_is(cell: Cell, params: MacParams) -> None:
 async def reaches(cell: Cell, params: ReachParams) -> str:
     """Ping one domain from another: each packet must be answered, or, with `answered: false`, none."""
     address = address_of(cell, params.peer)
-    answer = await cell.run(params.domain, f"ping -c {params.count} -W 2 {address}", params.within)
+    answer = await cell.run(params.domain, f"ping -c {params.count} -i {PING_EVERY} -W 2 {address}", params.within)
     found = _PING.search(answer.output)
     if found is None:
         raise StepFailed(f"{params.domain} cannot ping: {answer.output.strip()}")
@@ -176,7 +178,7 @@ async def network_attach(cell: Cell, params: PlugParams) -> str:
         {wait}
         card=$(grep -l {params.mac} {files}); card=${{card%/address}}; card=${{card##*/}}
         ip addr add {address_of(cell, name)}/24 dev $card && ip link set $card up && echo $card &&
-            ping -c 3 -W 2 {address_of(cell, cell.domain(name).host.name)}
+            ping -c 3 -i {PING_EVERY} -W 2 {address_of(cell, cell.domain(name).host.name)}
     """
     return await cell.must(name, script, params.within)
 

@@ -12,7 +12,7 @@ from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.steps.disks import find_disk
 from harness.steps.domains import boot_id
-from harness.steps.networks import address_of
+from harness.steps.networks import PING_EVERY, address_of
 from harness.verbs import Seconds, StepFailed, verb
 from sim.platform import DOM0
 
@@ -22,7 +22,6 @@ MOUNT = "/mnt/work"
 # Counter and log carry a chain of numbers, each computed from the one before (images/guest/witness.c): a bit that is
 # wrong shows.
 FACTOR, ADDEND, MODULUS, FIRST = 75, 74, 65537, 1
-PING_EVERY = 0.2
 # How far an activity must come during a look, each in its own unit.
 STEPS_ON = {"counter": 20000, "timer": 5, "disk": 3, "network": 3}
 

@@ -14,6 +14,8 @@ FATE_LINES = 20
 VRMA_SHARE = 4
 # Device names, by which the toolstack finds them again.
 BALLOON, SCSI, PLUG = "balloon", "scsi", "plug"
+# Where NVRAMs are kept, and their size in bytes: what QEMU gives without a file (hw/nvram/spapr_nvram.c).
+NVRAMS, NVRAM_SIZE = "/run/nvram", 65536
 
 
 def memory_argument(domu: DomuMachine, memory: int, *, real_mode_area: int = 0, end: int = 0) -> str:
@@ -72,6 +74,8 @@ def arguments(domu: DomuMachine, config: DomainConfig, slot: Slot, *, incoming: 
     if config.balloon != "none":
         deflate = "on" if config.balloon == "deflate-on-oom" else "off"
         args += ["-device", f"virtio-balloon-pci,id={BALLOON},deflate-on-oom={deflate}"]
+    if config.keeps_nvram:
+        args += ["-drive", f"if=pflash,format=raw,file={NVRAMS}/{config.name}"]
     if config.disks:
         args += ["-device", f"spapr-vscsi,id={SCSI}"]
     for given in config.disks:
@@ -93,7 +97,7 @@ def launch_script(args: list[str], config: DomainConfig, slot: Slot) -> str:
     taps = "".join(make_tap(tap_name(slot, number)) for number in range(len(config.nics)))
     return (
         # What must succeed before the domU is started; its own end is told, whatever it was.
-        f"set -e\nvirtio-ports {' '.join(slot.ports)}\n{taps}set +e\n"
+        f"set -e\nvirtio-ports {' '.join(slot.ports)}\n{taps}{make_nvram(config)}set +e\n"
         f"{{ {shlex.join(args)} >{log} 2>&1; status=$?\n"
         f"  {{ echo ended $status; tail -n {FATE_LINES} {log}; echo ended.; }} >{fate}\n"
         f"}} </dev/null >/dev/null 2>&1 &"
@@ -112,6 +116,14 @@ def make_tap(name: str) -> str:
         f"[ -e /sys/class/net/{name}/brport ] || brctl addif {BRIDGE} {name}\n"
         f"ip link set {name} up\n"
     )
+
+
+def make_nvram(config: DomainConfig) -> str:
+    """Return the commands that make sure of a domU's NVRAM, if it is to be kept. It outlives its QEMU."""
+    if not config.keeps_nvram:
+        return ""
+    path = f"{NVRAMS}/{config.name}"
+    return f"mkdir -p {NVRAMS}\n[ -e {path} ] || truncate -s {NVRAM_SIZE} {path}\n"
 
 
 def _smp(config: DomainConfig) -> str:

@@ -52,6 +52,13 @@ def test_a_card_and_its_tap() -> None:
     assert script.index("set -e") < script.index("tunctl") < script.index("set +e") < script.index("true")
 
 
+def test_an_nvram_that_is_kept_is_made_once() -> None:
+    assert "pflash" not in _args()
+    assert "if=pflash,format=raw,file=/run/nvram/u1" in _args(keeps_nvram=True)
+    script = launch_script(["true"], DomainConfig("u1", 256, keeps_nvram=True), SLOT)
+    assert "[ -e /run/nvram/u1 ] || truncate -s 65536 /run/nvram/u1" in script
+
+
 def test_slots_are_given_and_given_back() -> None:
     drained: list[str] = []
 
