@@ -15,6 +15,8 @@ from base.errors import TestbedError
 from sim.alarms import Alarm, AlarmRule, find_alarm
 
 CHUNK = 1 << 16
+# After a read of less than so many bytes, what follows is left to gather for so long (s).
+FEW, GATHER = 512, 0.002
 # A pattern may match across two reads by at most this many bytes.
 OVERLAP = 4096
 # Output that nobody waits for is kept this long for whoever waits next, and for excerpts.
@@ -84,7 +86,9 @@ class Console:
         self._waiters: list[_Waiter] = []
         self._alarm_at: tuple[int, str, str] | None = None
         self.closed = asyncio.Event()
-        self._news = asyncio.Event()  # something was printed
+        self._newest = began  # when something was printed last
+        self._after_alarm = 0  # lines that came after the alarm's own
+        self._enough = asyncio.Event()  # as many as its excerpt has
         self._taps: list[Callable[[bytes], None]] = []
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -153,9 +157,15 @@ class Console:
                 self._waiters.remove(waiter)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
+        assert self._writer is not None
+        transport, loop = self._writer.transport, asyncio.get_running_loop()
         try:
             while data := await reader.read(CHUNK):
                 self.feed(data)
+                # A guest prints byte by byte, and each would wake us: what follows the first comes together.
+                if len(data) < FEW and isinstance(transport, asyncio.ReadTransport):
+                    transport.pause_reading()
+                    loop.call_later(GATHER, transport.resume_reading)
         except ConnectionError:
             pass  # QEMU is gone: the same as an end of file
         finally:
@@ -163,8 +173,7 @@ class Console:
 
     def feed(self, data: bytes) -> None:
         """Take in what the guest printed: keep, stamp, search."""
-        now = time.monotonic()
-        self._news.set()
+        now = self._newest = time.monotonic()
         self._log.write(data)
         self._log.flush()
         for tap in self._taps:
@@ -190,6 +199,10 @@ class Console:
         self._timeline.flush()
         if self.alarms and self._alarm_at is None:
             self._look_for_alarm(block)
+        elif self._alarm_at is not None:
+            self._after_alarm += len(stamps)
+            if self._after_alarm > EXCERPT_LINES:
+                self._enough.set()
         self._line = self._base + end
 
     def _look_for_alarm(self, block: bytes) -> None:
@@ -201,13 +214,12 @@ class Console:
         self._settling = asyncio.create_task(self._settle())
 
     async def _settle(self) -> None:
-        # The first of these to pass ends the reading; so does a hang-up, which raises the alarm itself.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_MOST):
-                while True:
-                    self._news.clear()
-                    async with asyncio.timeout(SETTLE_QUIET):
-                        await self._news.wait()
+        # The first of these to pass ends the reading; so do lines enough for an excerpt, and a hang-up.
+        most = time.monotonic() + SETTLE_MOST
+        while (left := min(most, self._newest + SETTLE_QUIET) - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._enough.wait(), left)
+                break
         self._raise_alarm()
 
     def _raise_alarm(self) -> None:
@@ -249,6 +261,7 @@ class Console:
 
     def _hang_up(self) -> None:
         self.closed.set()
+        self._enough.set()
         self._raise_alarm()
         for waiter in self._waiters:
             if not waiter.future.done():

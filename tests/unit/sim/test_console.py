@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.alarms import linux_alarms
-from sim.console import Console, ConsoleClosed
+from sim.console import EXCERPT_LINES, Console, ConsoleClosed
 from sim.shell import Shell
 
 
@@ -142,5 +142,39 @@ def test_an_oops_is_read_to_its_end_but_not_for_ever(tmp_path: Path, monkeypatch
         took = asyncio.get_running_loop().time() - began
         assert 1.4 < took < 6, "it ends by the cap, because the console is never silent"
         assert "line 5" in (await console.alarm).excerpt
+
+    _with_console(tmp_path, scene)
+
+
+def test_a_flood_after_an_alarm_is_read_until_an_excerpt_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.console.SETTLE_QUIET", 60.0)
+    monkeypatch.setattr("sim.console.SETTLE_MOST", 60.0)
+
+    async def scene(console: Console, _: socket.socket) -> None:
+        console.feed(b"Kernel panic - not syncing: x\n")
+        for number in range(EXCERPT_LINES):
+            console.feed(b"line %d\n" % number)
+        await asyncio.sleep(0.1)
+        assert not console.alarm.done()
+        console.feed(b"one more\n")
+        excerpt = (await asyncio.wait_for(console.alarm, 10)).excerpt
+        assert len(excerpt.splitlines()) == EXCERPT_LINES
+
+    _with_console(tmp_path, scene)
+
+
+def test_what_comes_byte_by_byte_is_read_in_few_pieces(tmp_path: Path) -> None:
+    async def scene(console: Console, theirs: socket.socket) -> None:
+        theirs.setblocking(False)
+        pieces: list[bytes] = []
+        console.tap(pieces.append)
+        waiting = asyncio.ensure_future(console.expect("end"))
+        for byte in b"x" * 500 + b"end":
+            await asyncio.get_running_loop().sock_sendall(theirs, bytes([byte]))
+        await asyncio.wait_for(waiting, 10)
+        assert b"".join(pieces) == b"x" * 500 + b"end"
+        assert len(pieces) < 100
 
     _with_console(tmp_path, scene)
