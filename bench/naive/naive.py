@@ -141,7 +141,7 @@ def modules(machine: Machine) -> None:
     machine.do("grep -q '^dummy .* Live ' /proc/modules && lsmod | grep -q '^dummy '")
     machine.do("ip addr add 192.0.2.1/24 dev dummy0 && ip link set dummy0 up")
     machine.do("ip addr show dummy0 | grep -q 'inet 192.0.2.1/24'")
-    machine.do("ping -c 3 -W 1 192.0.2.9 >/dev/null", status=1)
+    machine.do("ping -c 3 -i 0.2 -W 1 192.0.2.9 >/dev/null", status=1)
     if (sent := machine.do("cat /sys/class/net/dummy0/statistics/tx_packets")[-1]) != "3":
         raise Failed(f"{sent} packets were sent")
     machine.do("rmmod dummy")
@@ -157,7 +157,7 @@ def virtual_disk(machine: Machine) -> None:
         "-drive if=none,id=data,format=raw,file=/run/data"
     )
     machine.do("mkfs.ext2 /dev/sda >/dev/null && mkdir -p /mnt/d && mount -t ext2 /dev/sda /mnt/d")
-    machine.do("dd if=/dev/urandom of=/mnt/d/file bs=65536 count=64 conv=fsync && sync")
+    machine.do("dd if=/dev/urandom of=/mnt/d/file bs=65536 count=32 conv=fsync && sync")
     written = machine.do("md5sum </mnt/d/file")[-1]
     machine.do("umount /mnt/d && echo 3 >/proc/sys/vm/drop_caches && mount -t ext2 -o ro /dev/sda /mnt/d")
     if (read := machine.do("md5sum </mnt/d/file")[-1]) != written:
@@ -176,13 +176,13 @@ def virtual_network(machine: Machine) -> None:
     machine.do("tunctl -t tap1 && brctl addif br0 tap1 && ip link set tap1 up")
     machine.create("-netdev tap,id=n0,ifname=tap1,script=no,downscript=no -device spapr-vlan,netdev=n0")
     machine.do("ip addr add 10.0.0.11/24 dev eth0 && ip link set eth0 up")
-    machine.do("ping -c 3 -W 2 10.0.0.1 | grep -q '3 packets received'")
+    machine.do("ping -c 3 -i 0.2 -W 2 10.0.0.1 | grep -q '3 packets received'")
     machine.leave()
-    machine.do("ping -c 3 -W 2 10.0.0.11 | grep -q '3 packets received'")
+    machine.do("ping -c 3 -i 0.2 -W 2 10.0.0.11 | grep -q '3 packets received'")
     machine.do("( nc -l -p 5001 >/run/got; touch /run/done ) </dev/null >/dev/null 2>&1 & true")
     machine.do("until grep -q ':1389 00000000:0000 0A' /proc/net/tcp; do usleep 50000; done")
     machine.enter()
-    machine.do("dd if=/dev/urandom of=/run/sent bs=65536 count=64 && nc 10.0.0.1 5001 </run/sent")
+    machine.do("dd if=/dev/urandom of=/run/sent bs=65536 count=32 && nc 10.0.0.1 5001 </run/sent")
     sent = machine.do("md5sum </run/sent")[-1]
     machine.leave()
     machine.do("until [ -e /run/done ]; do usleep 50000; done")
