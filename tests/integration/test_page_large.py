@@ -16,22 +16,28 @@ from results.page.site import front_page, write_site
 from results.page.write import Writer
 from results.seal import SealState
 from results.stored import Stored
+from tests.integration.test_page import HOSTILE
 from tests.unit.results.builders import cell, result
 from tests.unit.results.page.directories import rich, run_at
 
 
-def test_a_console_of_megabytes_is_cut_in_its_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hostile_console_of_100_megabytes_is_cut_and_is_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTBED_RESULTS", str(tmp_path / "state"))
-    log = b"".join(b"[%12.6f] line %d of a flood\r\n" % (n / 100, n) for n in range(400_000))
-    rich(run_at(1), consoles={"dom0": b"the beginning\r\n" + log + b"the end\r\n"})
+    flood = HOSTILE * ((100 << 20) // len(HOSTILE))
+    rich(run_at(1), consoles={"dom0": b"the beginning\r\n" + flood + b"\x1b[H\x1b[2J\x1b[0mthe end\r\n"})
     made = gather()
     write_site(made, tmp_path / "out")
-    console = (tmp_path / "out" / made.entries[0].page).parent / "console/dom0.html"
-    assert console.stat().st_size < 8 << 20
+    folder = (tmp_path / "out" / made.entries[0].page).parent
+    console = folder / "console/dom0.html"
+    assert console.stat().st_size < 16 << 20
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 32 << 20
     text = console.read_text()
     assert "the beginning" in text
     assert "the end" in text
     assert "MiB are left out here" in text
+    assert "&lt;script&gt;window.evil=1&lt;/script&gt;" in text
+    assert "<script>window" not in text
+    assert "<img src=x" not in text
 
 
 @pytest.fixture
