@@ -162,7 +162,7 @@ def virtual_disk(machine: Machine) -> None:
     machine.do("umount /mnt/d && echo 3 >/proc/sys/vm/drop_caches && mount -t ext2 -o ro /dev/sda /mnt/d")
     if (read := machine.do("md5sum </mnt/d/file")[-1]) != written:
         raise Failed(f"wrote {written}, read {read}")
-    machine.do("test $(stat -c %s /mnt/d/file) = 4194304 && umount /mnt/d")
+    machine.do("test $(stat -c %s /mnt/d/file) = 2097152 && umount /mnt/d")
     machine.leave()
     machine.do("mkdir -p /mnt/look && mount -t ext2 -o ro,loop /run/data /mnt/look")
     if (found := machine.do("md5sum </mnt/look/file")[-1]) != written:

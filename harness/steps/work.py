@@ -142,7 +142,7 @@ async def _look(cell: Cell, params: DomainParams, seconds: float, *, lost: float
     # From where each is now: what it did before it was disturbed is no proof that it still goes on.
     works = " ".join(f"{activity} {STEPS_ON[activity]}" for activity in work.at)
     answer = await cell.run(name, _LOOK.replace("WORKS", works).replace("FOLDER", FOLDER), seconds)
-    boot, *lines = answer.output.splitlines()
+    boot, *lines = answer.output.splitlines() or [""]
     if boot != work.boot:
         raise StepFailed(f"{name} is another boot: {boot[:8]}, was {work.boot[:8]}")
     if answer.status != 0:
