@@ -79,7 +79,9 @@ async def boot_dom0(cell: Cell, params: BootParams) -> str:
     machine = await cell.start_machine(name)
     cell.fact("qemu", machine.version)
     opens = f"{name} opens its command channel"
-    await cell.wait(opens, machine.command.hello(), params.within, domain=name, silence=SILENCE)
+    # Who gives a slow loader more time expects it to be silent longer (OpenBIOS reads a disk for half a minute).
+    silence = max(SILENCE, params.within / 2)
+    await cell.wait(opens, machine.command.hello(), params.within, domain=name, silence=silence)
     await cell.wait(f"{name} answers", machine.command.challenge(), CHALLENGE_WITHIN, domain=name)
     return f"QEMU {machine.version}"
 
