@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from base.errors import TestbedError
 from sim.alarms import Alarm, AlarmRule, find_alarm
@@ -97,7 +98,9 @@ class Console:
     async def open(self) -> None:
         """Begin to read."""
         reader, self._writer = await asyncio.open_connection(sock=self._end, limit=CHUNK)
-        self._reading = asyncio.create_task(self._read(reader), name=f"console-{self.name}")
+        # A socket's transport goes both ways.
+        transport = cast("asyncio.Transport", self._writer.transport)
+        self._reading = asyncio.create_task(self._read(reader, transport), name=f"console-{self.name}")
 
     async def close(self) -> None:
         """Stop reading, after what has already arrived, and close the files. Waiters get ConsoleClosed."""
@@ -156,14 +159,13 @@ class Console:
             if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
-        assert self._writer is not None
-        transport, loop = self._writer.transport, asyncio.get_running_loop()
+    async def _read(self, reader: asyncio.StreamReader, transport: asyncio.Transport) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while data := await reader.read(CHUNK):
                 self.feed(data)
                 # A guest prints byte by byte, and each would wake us: what follows the first comes together.
-                if len(data) < FEW and isinstance(transport, asyncio.ReadTransport):
+                if len(data) < FEW:
                     transport.pause_reading()
                     loop.call_later(GATHER, transport.resume_reading)
         except ConnectionError:

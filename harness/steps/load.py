@@ -13,25 +13,19 @@ TICKS = 100
 
 
 async def start_loops(cell: Cell, names: Iterable[str], seconds: float) -> dict[str, str]:
-    """Let some domUs be busy without end; returns the process of each. Raises as `Cell.must`."""
-    loop = "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
-    return {name: await cell.must(name, loop, seconds) for name in names}
-
-
-async def end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
-    """End what `start_loops` started, and what `start_short_loops` did that goes on. Raises as `Cell.must`."""
-    await asyncio.gather(*(cell.must(name, f"kill {loop} 2>/dev/null; true", seconds) for name, loop in loops.items()))
-
-
-async def start_short_loops(cell: Cell, names: Iterable[str], lasting: int, seconds: float) -> dict[str, str]:
-    """Let some domUs be busy for `lasting` seconds of theirs, all from now on. Returns and raises as `start_loops`.
+    """Let some domUs be busy without end; returns the process of each. Raises as `Cell.must`.
 
     What is asked of a domain while CPUs of its machine are busy may take long, so all are asked at once.
     """
     wanted = list(names)
-    loop = f"timeout {lasting} sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
+    loop = "sh -c 'while :; do :; done' </dev/null >/dev/null 2>&1 & echo $!"
     started = await asyncio.gather(*(cell.must(name, loop, seconds) for name in wanted))
     return dict(zip(wanted, started, strict=True))
+
+
+async def end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
+    """End what `start_loops` started. Raises as `Cell.must`, also when one has ended before."""
+    await asyncio.gather(*(cell.must(name, f"kill {loop}", seconds) for name, loop in loops.items()))
 
 
 async def bind(cell: Cell, name: str, cpu: int, seconds: float) -> None:

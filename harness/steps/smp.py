@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.steps.clock import until
-from harness.steps.load import TICKS, bind, end_loops, start_short_loops
+from harness.steps.load import TICKS, bind, end_loops, start_loops
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
@@ -21,8 +21,6 @@ FAIR = 0.5
 # A CPU that a busy domU was put on has run it for so many ticks at least: of what a busy host leaves to each, dom0's
 # own account tells nothing, so more would be a false alarm there.
 LEAST_TICKS = 20
-# Loops that are to be looked at for some seconds run for so many more: until all of them have begun.
-STARTING = 10
 # A CPU that nobody was put on may have run a domU for this share of the time that any of the others has.
 STRAY = 0.1
 _STALL = r"rcu.*(stall|starved)|soft lockup|hard LOCKUP|hung task|Clocksource .* skewed"
@@ -141,7 +139,7 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     host = cell.host(params.host).name
     for name, cpu in params.cpus.items():
         await bind(cell, name, cpu, params.within)
-    loops = await start_short_loops(cell, params.cpus, STARTING + params.seconds, params.within)
+    loops = await start_loops(cell, params.cpus, params.within)
     # The 9th number of a line `cpuN` is the time spent in guests (proc(5)).
     look = "sed -n 's/^cpu[0-9]/&/p' /proc/stat | cut -d' ' -f1,10"
     output = await cell.must(host, f"{look}; sleep {params.seconds}; {look}", params.within)

@@ -152,6 +152,10 @@ static void look(const char *folder, char **words)
 		snprintf(work->pid, sizeof work->pid, "%s/%s.pid", folder, words[0]);
 		snprintf(work->errors, sizeof work->errors, "%s/%s.err", folder, words[0]);
 	}
+	if (words[0]) {
+		fputs("witness: a work without its steps, or too many of them\n", stderr);
+		exit(2);
+	}
 	do {
 		waiting = 0;
 		for (struct work *work = works; work < works + count; work++) {

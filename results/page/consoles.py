@@ -9,10 +9,11 @@ from functools import cached_property
 from itertools import accumulate
 from math import inf
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from results.page.clock import COMMAND, Clock, TimeLine, read_timeline
 from results.page.evidence import READ_MOST, TIMELINE, Copied, Evidence
+from results.page.html import Html, escape_all
 from results.page.terminal import Line, Span, render
 
 # Of a console so much is shown as a terminal would; the copy of its raw log has more.
@@ -44,14 +45,14 @@ class Console:
         """How many lines are shown."""
         return sum(len(part) for part in self.parts)
 
-    def markup(self) -> list[list[Markup]]:
+    def markup(self) -> list[list[Html]]:
         """Return each part as HTML, in blocks of BLOCK lines."""
         found, number, shown = [], 1, ""
         for part in self.parts:
             lines, shown = _lines_markup(part, number, shown)
             number += len(part)
             blocks = ("\n".join(lines[start : start + BLOCK]) for start in range(0, len(lines), BLOCK))
-            found.append([Markup(block) for block in blocks])  # noqa: S704  (escaped by _lines_markup)
+            found.append([Html(block) for block in blocks])
         return found
 
     def at(self, t: float, until: float) -> int | None:
@@ -100,11 +101,10 @@ def _console(evidence: Evidence, clock: Clock, file: Copied) -> Console:
 def _lines_markup(lines: Sequence[Line], number: int, shown: str) -> tuple[list[str], str]:
     """Return lines as HTML, of which the first is the `number`th, and the time that was written last.
 
-    What the console said is escaped all at once, for speed, and only then taken apart: no line has a newline within.
+    Everything that the console said is escaped.
     """
-    texts = str(escape("\n".join([line.text for line in lines]))).split("\n") if lines else []
     found = []
-    for (_, when, looks), plain in zip(lines, texts, strict=True):
+    for (_, when, looks), plain in zip(lines, escape_all([line.text for line in lines]), strict=True):
         text = "".join(map(_span_markup, looks)) if looks else plain
         # A time is written where it changes.
         time = "" if when is None else f"{when:.2f}"

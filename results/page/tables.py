@@ -16,6 +16,8 @@ from results.page.words import href, moment, size, status, took, verdict
 
 # So much of a message stands in a table, in characters.
 SAID_MOST = 600
+# So much more is shown rather than cut: three of it would be dots (the same as jinja2's `truncate`).
+LEEWAY = 5
 DIGEST_SHOWN = 16
 _SECTIONS: tuple[Section, ...] = ("prepare", "feature")
 _STEP = '<tr id="step-%s"><td class="num">%s</td><th scope="row">%s</th>%s</tr>\n'
@@ -144,6 +146,6 @@ def line_rows(lines: Iterable[str]) -> Html:
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text of `most` characters at most, spelled out, with dots if something is missing."""
+    """Return a text of about `most` characters at most (LEEWAY), spelled out, with dots if something is missing."""
     shown = visible(text)
-    return shown if len(shown) <= most + 5 else f"{shown[: most - 3]}..."
+    return shown if len(shown) <= most + LEEWAY else f"{shown[: most - 3]}..."

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from results.page.html import Html, each, fill
+from results.page.html import Html, each, escape_all, fill
 from results.page.terminal import visible
 
 
@@ -31,3 +31,10 @@ def test_only_html_itself_stays_as_it_is() -> None:
 def test_a_row_that_does_not_fit_is_an_error(row: tuple[str, ...]) -> None:
     with pytest.raises(TypeError):
         each("%s%s", [row])
+
+
+def test_a_newline_cannot_move_what_follows_to_another_place() -> None:
+    assert escape_all([]) == []
+    assert escape_all(["", "<b>"]) == ["", "&lt;b&gt;"]
+    with pytest.raises(ValueError, match="several lines"):
+        escape_all(["a\nb", "c"])
