@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Thread
 
 from base.progress import Event, Report
 from harness.calibration import host_factor
 from harness.capacity import make_pool
 from harness.coordinator import Coordinator
 from harness.plan import PlannedCell
-from harness.pool import Pool
 from harness.specs import qemu_version
 from images import Artifact, Building
 
@@ -46,18 +44,11 @@ def beside_builds(cells: Sequence[PlannedCell], at_once: int | None, report: Rep
     pool = make_pool(at_once)
     names = sorted({name for cell in cells for name in cell.images if not cell.not_applicable})
     workers = min(at_once or pool.cpus + SPARE_WORKERS, len(cells))
-    with Building(names, report, ready=ready) as building, Coordinator(pool, building.wait) as coordinator:
-        _reserve(pool, building)
+    building = Building(names, report, ready=ready, over=lambda: pool.reserve(0))
+    pool.reserve(pool.cpus // BUILD_SHARE)
+    # In this order: workers wait for images, so the builds end first.
+    with Coordinator(pool, building.wait) as coordinator, building:
         yield Side(coordinator.address, workers)
-
-
-def _reserve(pool: Pool, building: Building) -> None:
-    def watch() -> None:
-        pool.reserve(pool.cpus // BUILD_SHARE)
-        building.wait_all()
-        pool.reserve(0)
-
-    Thread(target=watch, name="builds-load", daemon=True).start()
 
 
 def _calibrate(qemu: Artifact, report: Report) -> None:

@@ -36,6 +36,9 @@ class Coordinator:
         self.pool = pool
         self.address = f"testbed-{os.getpid()}-{secrets.token_hex(8)}"
         self._images = images
+        self._accepting = threading.Thread(target=self._accept, name="coordinator")
+        self._serving: dict[socket.socket, threading.Thread] = {}
+        self._guard = threading.Lock()
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._server.bind(f"\0{self.address}")
         self._server.listen(64)
@@ -49,16 +52,27 @@ class Coordinator:
     ) -> None:
         self.stop()
 
+    # No thread is a daemon: one that goes on while the interpreter is taken down may end the process by SIGABRT.
+
     def start(self) -> None:
         """Begin to answer."""
-        threading.Thread(target=self._accept, name="coordinator", daemon=True).start()
+        self._accepting.start()
 
     def stop(self) -> None:
-        """Answer nobody any more."""
-        # close() alone does not wake the thread that accepts.
+        """Answer nobody any more; returns once all is quiet, for which nobody may wait for `images` any more."""
+        # close() alone does not wake the thread that accepts, nor those that read.
         with suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
+        self._accepting.join()
+        self.pool.close()
+        with self._guard:
+            serving = list(self._serving.values())
+            for end in self._serving:
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+        for thread in serving:
+            thread.join()
 
     def _accept(self) -> None:
         while True:
@@ -67,17 +81,23 @@ class Coordinator:
             except OSError:
                 return
             if _user(end) == os.getuid():
-                threading.Thread(target=self._serve, args=(end,), name="coordinator", daemon=True).start()
+                with self._guard:
+                    self._serving[end] = threading.Thread(target=self._serve, args=(end,), name="coordinator")
+                    self._serving[end].start()
             else:
                 end.close()
 
     def _serve(self, end: socket.socket) -> None:
-        # A worker that is gone is no error of ours: what it held is free again.
-        with end, end.makefile("rw") as stream, suppress(OSError), ExitStack() as held:
-            for line in stream:
-                answer = self._answer(json.loads(line), held)
-                stream.write(json.dumps(answer) + "\n")
-                stream.flush()
+        try:
+            # A worker that is gone is no error of ours: what it held is free again.
+            with end.makefile("rw") as stream, suppress(OSError), ExitStack() as held:
+                for line in stream:
+                    answer = self._answer(json.loads(line), held)
+                    stream.write(json.dumps(answer) + "\n")
+                    stream.flush()
+        finally:
+            with self._guard, end:
+                del self._serving[end]
 
     def _answer(self, asked: dict[str, Any], held: ExitStack) -> dict[str, str]:
         try:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from base.errors import InfraError
+
 
 @dataclass(frozen=True)
 class Need:
@@ -50,10 +52,11 @@ class Pool:
         self._running: list[_Request] = []
         self._reserved = 0
         self._count = 0
+        self._closed = False
 
     @contextmanager
     def hold(self, need: Need) -> Iterator[None]:
-        """Wait until a cell may run, and keep what it needs until the block ends."""
+        """Wait until a cell may run, and keep what it needs until the block ends. Raises InfraError after `close`."""
         with self._news:
             self._count += 1
             capped = Need(min(need.cpus, self.cpus), min(need.memory, self.memory), need.cost)
@@ -61,7 +64,9 @@ class Pool:
             self._waiting.append(request)
             self._grant()
             try:
-                self._news.wait_for(lambda: request.granted)
+                self._news.wait_for(lambda: request.granted or self._closed)
+                if not request.granted:
+                    raise InfraError("the run is over")
             except BaseException:
                 self._forget(request)
                 raise
@@ -77,6 +82,12 @@ class Pool:
             self._reserved = cpus
             self._grant()
 
+    def close(self) -> None:
+        """Let nobody else begin: who waits is told that the run is over."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+
     def _forget(self, request: _Request) -> None:
         for requests in (self._waiting, self._running):
             if request in requests:
@@ -85,7 +96,7 @@ class Pool:
 
     def _grant(self) -> None:
         now = self._clock()
-        for request in self._choose(now):
+        for request in [] if self._closed else self._choose(now):
             self._waiting.remove(request)
             self._running.append(request)
             request.granted, request.began = True, now

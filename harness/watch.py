@@ -30,7 +30,7 @@ class RunWatcher:
         self._report = report
         self._offsets: dict[Path, int] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="run-watcher", daemon=True)
+        self._thread = threading.Thread(target=self._follow, name="run-watcher")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -20,7 +20,8 @@ from images.store import Artifact
 class Building:
     """Makes `names` in a thread from the start to the end of its block; leaving the block early stops what is left.
 
-    `ready` is called, in that thread, with each artifact before anybody is told of it; it must not raise.
+    `ready` is called, in that thread, with each artifact before anybody is told of it, and `over` when there is
+    nothing left to make; they must not raise.
     """
 
     def __init__(
@@ -29,11 +30,13 @@ class Building:
         report: Report,
         *,
         ready: Callable[[Artifact], None] = lambda _artifact: None,
+        over: Callable[[], None] = lambda: None,
         plan: Plan | None = None,
     ) -> None:
         self._names = list(dict.fromkeys(names))
         self._engine = Engine(plan or new_plan(), report)
         self._ready = ready
+        self._when_over = over
         self._news = threading.Condition()
         self._outcomes: dict[str, Artifact | TestbedError] = {}
         self._over = False
@@ -83,6 +86,7 @@ class Building:
             with self._news:
                 self._over = True
                 self._news.notify_all()
+            self._when_over()
 
     def _ended(self, name: str, outcome: Artifact | TestbedError) -> None:
         if isinstance(outcome, Artifact):

@@ -58,7 +58,8 @@ def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., su
     def start(*words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "harness", *words],
-            env={**os.environ, "PYTHONPATH": str(PROJECT)},
+            # Whatever ends it by a fatal signal says where.
+            env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONFAULTHANDLER": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

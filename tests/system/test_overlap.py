@@ -62,8 +62,8 @@ def test_the_first_result_comes_while_an_image_is_made_and_the_end_leaves_nothin
         os.killpg(run.pid, number)
     else:
         os.kill(run.pid, number)
-    run.communicate()
-    assert run.returncode == (130 if number == signal.SIGINT else -9)
+    said, _ = run.communicate()
+    assert run.returncode == (130 if number == signal.SIGINT else -9), said
     assert testbed("reap").wait() == 0
     end = time.monotonic() + 20
     while left := [pid for pid, mark in owner.marked().items() if mark.partition(":")[0] == str(run.pid)]:
