@@ -170,7 +170,7 @@ static void run_virtio_ports(const char *name)
 	waitpid(child, NULL, 0);
 }
 
-int main(void)
+int init_main(int count, char **words)
 {
 	static const char ports[] = "virtio-ports/";
 	static char line[4096];
@@ -178,6 +178,7 @@ int main(void)
 	sigset_t wanted;
 	pid_t console;
 
+	(void)count, (void)words;
 	/* What busybox's poweroff, reboot and halt ask of process 1, and the kernel's orderly shutdown through them. */
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGUSR1);

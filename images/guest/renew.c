@@ -17,7 +17,7 @@ static int fail(const char *what)
 	return 1;
 }
 
-int main(int count, char **words)
+int renew_main(int count, char **words)
 {
 	struct {
 		struct rand_pool_info head;

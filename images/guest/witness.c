@@ -241,7 +241,7 @@ static void verify(const char *path, uint64_t seed)
 	printf("%" PRIu64 "\n", blocks / (MIB / BLOCK));
 }
 
-int main(int argc, char **argv)
+int witness_main(int argc, char **argv)
 {
 	const char *what = argc > 2 ? argv[1] : "";
 	if (!strcmp(what, "counter"))
