@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from sim.deadline import read_usage
 from sim.qmp import Qmp
 
-# Interrupt vectors of a PowerPC (Power ISA, Book III, "Interrupt Vector Offsets"): external and decrementer.
-VECTORS = (0x500, 0x900)
-# An interrupt leaves of the machine state 64-bit mode, machine checks, and on a 970 nothing else.
-MSR_SF, MSR_ME = 1 << 63, 1 << 12
+# Interrupt vectors of a PowerPC (Power ISA, Book III, "Interrupt Vector Offsets"): external and decrementer; and where
+# they are with address translation on (LPCR[AIL] = 3), as Linux asks for on a POWER9.
+VECTORS = (0x500, 0x900, 0xC000_0000_0000_4500, 0xC000_0000_0000_4900)
+# At a vector no other interrupt is taken.
+MSR_EE = 1 << 15
 # So long (s) QEMU's answers are waited for; all CPUs that sleep use less than this (s) of the host's meanwhile.
 PATIENCE, ASLEEP = 5.0, 0.05
 _CPU = re.compile(r"^CPU#(\d+)\s*\nNIP ([0-9a-f]{16}).*?\nMSR ([0-9a-f]{16})", re.MULTILINE)
@@ -44,5 +45,5 @@ def standing(registers: str) -> list[int]:
     return [
         int(cpu)
         for cpu, nip, msr in _CPU.findall(registers.replace("\r", ""))
-        if int(nip, 16) in VECTORS and int(msr, 16) & ~MSR_SF == MSR_ME
+        if int(nip, 16) in VECTORS and not int(msr, 16) & MSR_EE
     ]

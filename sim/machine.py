@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # How often a wait looks at its budget (s); what is waited for itself arrives as an event.
 WATCH_EVERY = 0.25
+# When a machine has done nothing for so long (s), it is asked whether it ever will.
+LOST_AFTER = 3.0
 # From the start of the process to QMP's greeting.
 GREETING = Budget(work=30, idle=30, wall=120)
 # Of each console, in an autopsy.
@@ -292,11 +294,13 @@ class Machine:
                 if not task.done():
                     self._raise_end()
                     meter.check()
+                    if meter.slept(LOST_AFTER):
+                        await self._raise_lost(what)
             result = task.result()
             await self._raise_alarm()
             return result
         except DeadlineExpired as error:
-            await self._raise_lost(error)
+            await self._raise_lost(str(error), error)
             raise
         except (QmpFailed, ConsoleClosed) as error:
             # A line that hangs up is only the symptom if QEMU itself has gone.
@@ -312,7 +316,7 @@ class Machine:
                     pending.cancel()
                     await asyncio.wait({pending})
 
-    async def _raise_lost(self, error: DeadlineExpired) -> None:
+    async def _raise_lost(self, what: str, error: DeadlineExpired | None = None) -> None:
         """Raise CpuLost if it is QEMU's own fault that nothing came."""
         try:
             lost = await lost_cpus(self.qmp, self.process.pid, self._vcpus)
@@ -320,7 +324,7 @@ class Machine:
             return  # a QEMU that does not answer shows in other ways
         if lost:
             raise CpuLost(
-                f"{error}: QEMU has put CPU {', '.join(map(str, lost))} to sleep as it delivered an interrupt to it",
+                f"{what}: QEMU has put CPU {', '.join(map(str, lost))} to sleep as it delivered an interrupt to it",
                 hint="a fault of the simulator, which says nothing about what runs on it: docs/findings.md",
             ) from error
 

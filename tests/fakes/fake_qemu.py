@@ -19,15 +19,19 @@ from collections.abc import Iterator
 GREETING = {"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 13}, "package": "fake"}, "capabilities": []}}
 
 
+# What QEMU's monitor tells of a CPU that was put to sleep as an interrupt was delivered to it.
+LOST = "\r\nCPU#0\r\nNIP 0000000000000900   LR c000000000078414\r\nMSR 8000000000000000 HID0 0000000060000000\r\n"
+
+
 def descriptors(args: list[str]) -> dict[str, int]:
     found = (re.fullmatch(r"socket,id=([^,]+),fd=(\d+)", arg) for arg in args)
     return {match[1]: int(match[2]) for match in found if match}
 
 
-def answer(line: dict[str, object]) -> dict[str, object]:
+def answer(line: dict[str, object], behaviour: str) -> dict[str, object]:
     returns: dict[str, object] = {
         "query-cpus-fast": [{"thread-id": threading.get_native_id(), "cpu-index": 0}],
-        "human-monitor-command": "fake registers\r\n",
+        "human-monitor-command": LOST if behaviour == "lost" else "fake registers\r\n",
         "query-status": {"status": "running", "running": True},
     }
     name = str(line["execute"])
@@ -60,7 +64,7 @@ def serve_qmp(end: socket.socket, behaviour: str) -> None:
     for request in requests(end):
         if behaviour == "deaf" and request["execute"] not in {"qmp_capabilities", "query-cpus-fast"}:
             continue
-        say({**answer(request), **({"id": request["id"]} if "id" in request else {})})
+        say({**answer(request, behaviour), **({"id": request["id"]} if "id" in request else {})})
         if request["execute"] == "event":
             say({"event": "RESET", "data": {}, "timestamp": {"seconds": 0, "microseconds": 0}})
 

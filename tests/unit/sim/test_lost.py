@@ -31,11 +31,22 @@ def test_one_of_two_is_lost() -> None:
         ("NIP 0000000000000900", "NIP 0000000000000904"),  # it runs: it has done one instruction
         ("NIP 0000000000000900", "NIP c000000000000900"),  # not in real mode
         ("MSR 8000000000001000", "MSR 8000000000009000"),  # it takes interrupts
-        ("MSR 8000000000001000", "MSR 8000000000001002"),
     ],
 )
 def test_others_are_not(what: str, instead: str) -> None:
     assert standing(LOST.replace(what, instead)) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "instead"),
+    [
+        ("MSR 8000000000001000", "MSR 8000000000000000"),  # a dom0 with one CPU
+        ("NIP 0000000000000900", "NIP c000000000004900"),  # a POWER9, which stays translated
+        ("NIP 0000000000000900", "NIP 0000000000000500"),
+    ],
+)
+def test_so_is_this_one(what: str, instead: str) -> None:
+    assert standing(LOST.replace(what, instead)) == [1]
 
 
 def test_nothing_is_told_of_a_silent_qemu() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from sim.deadline import Budget
 from sim.errors import (
+    CpuLost,
     DeadlineExpired,
     GuestAlarm,
     HostStarved,
@@ -127,6 +128,21 @@ def test_a_spinning_guest_times_out_by_the_work_it_did(fake_spec: Make, tmp_path
 
     with pytest.raises(DeadlineExpired):
         asyncio.run(scene())
+
+
+def test_a_cpu_that_is_lost_is_told_long_before_the_deadline(
+    fake_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.machine.LOST_AFTER", 0.3)
+
+    async def scene(behaviour: str) -> None:
+        async with Machine(fake_spec(behaviour), tmp_path) as machine:
+            await _ready(machine)
+            await machine.wait("an answer", asyncio.sleep(2), SOON)
+
+    with pytest.raises(CpuLost, match=r"an answer: QEMU has put CPU 0 to sleep"):
+        asyncio.run(scene("lost"))
+    asyncio.run(scene("fine"))
 
 
 @pytest.fixture
