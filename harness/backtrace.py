@@ -27,7 +27,7 @@ REGS_MARKERS = {int.from_bytes(b"regshere", "big"), int.from_bytes(b"REGS", "big
 MARKS = ((12, 14), (2, 4))
 PT_NIP, PT_TRAP = 32, 40  # words into struct pt_regs
 
-SYMBOL = ">IBBHQQ"  # Elf64_Sym: name, info, other, section, value, size
+SYMBOL = "IBBHQQ"  # Elf64_Sym: name, info, other, section, value, size
 STT_NOTYPE, STT_FUNC = 0, 2
 SHF_EXECINSTR = 4
 
@@ -54,7 +54,7 @@ class Symbols:
 
 
 def load_symbols(path: Path) -> Symbols:
-    """Read the functions of a big-endian 64-bit PowerPC kernel (`vmlinux`). Raises TestbedError without any."""
+    """Read the functions of a 64-bit PowerPC kernel (`vmlinux`). Raises TestbedError without any."""
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: only failures need it)
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
@@ -79,7 +79,8 @@ def _functions(elf: ELFFile) -> Iterator[tuple[int, str]]:
     opd: bytes = sections[descriptors].data() if descriptors is not None else b""
     base = sections[descriptors]["sh_addr"] if descriptors is not None else 0
     # By struct, not symbol by symbol through the library: a kernel has fifty thousand, and the cell waits.
-    for name_at, info, _, section, value, _ in struct.iter_unpack(SYMBOL, table.data()):
+    layout = ("<" if elf.little_endian else ">") + SYMBOL
+    for name_at, info, _, section, value, _ in struct.iter_unpack(layout, table.data()):
         kind = info & 15
         if kind not in {STT_NOTYPE, STT_FUNC}:
             continue

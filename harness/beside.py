@@ -11,7 +11,7 @@ from harness.calibration import host_factor
 from harness.capacity import make_pool
 from harness.coordinator import Coordinator
 from harness.plan import PlannedCell
-from harness.specs import qemu_version
+from harness.qemus import image_version
 from images import Artifact, Building
 
 # While images are made, this part of the processors (one in N) is theirs: the compilers take what they get, and
@@ -35,10 +35,10 @@ def beside_builds(cells: Sequence[PlannedCell], at_once: int | None, report: Rep
 
     Nothing is left running when the block ends, in whichever way.
     """
-    hypervisors = {cell.hypervisor.qemu for cell in cells}
+    simulators = {cell.qemu_image for cell in cells}
 
     def ready(artifact: Artifact) -> None:
-        if artifact.name in hypervisors:
+        if artifact.name in simulators:
             _calibrate(artifact, report)
 
     pool = make_pool(at_once)
@@ -53,7 +53,7 @@ def beside_builds(cells: Sequence[PlannedCell], at_once: int | None, report: Rep
 
 def _calibrate(qemu: Artifact, report: Report) -> None:
     try:
-        host_factor(qemu, qemu_version(qemu), report)
+        host_factor(qemu, image_version(qemu), report)
     except OSError as error:
         # Each cell will say it, as a trouble of ours.
         report(Event("", "notice", f"the host's speed cannot be kept: {error}"))

@@ -17,6 +17,7 @@ from base.paths import cache_root
 from base.progress import Event, Report, silent
 
 if TYPE_CHECKING:
+    from harness.qemus import OwnQemu
     from images import Artifact
 
 OVERRIDE = "TESTBED_FACTOR"
@@ -31,7 +32,7 @@ class Factor:
     source: str
 
 
-def host_factor(qemu: Artifact, version: str, report: Report = silent) -> Factor:
+def host_factor(qemu: Artifact | OwnQemu, version: str, report: Report = silent) -> Factor:
     """Return the factor of this host with a QEMU: `TESTBED_FACTOR`, or what was measured, now if it never was.
 
     A measurement that fails is said in `source`, and 1 is taken: whatever is wrong will show in the cell itself.
@@ -92,7 +93,7 @@ def _read(path: Path) -> Factor | None:
         return None  # absent, or damaged: it is measured anew
 
 
-def _measure(qemu: Artifact, version: str, path: Path, report: Report) -> Factor:
+def _measure(qemu: Artifact | OwnQemu, version: str, path: Path, report: Report) -> Factor:
     from harness.resolve import qemu_binary  # noqa: PLC0415  (lazy: once per host)
     from sim.calibrate import measure  # noqa: PLC0415
 

@@ -52,7 +52,7 @@ def need(cell: PlannedCell, known: float | None = None) -> Need:
     scenario = cell.scenario
     wanted = scenario.machine
     hosts = len(scenario.hosts)
-    memory = (wanted.memory or cell.platform.memory) + OVERHEAD
+    memory = max(wanted.memory, cell.platform.memory) + OVERHEAD
     seconds = GUESS * hosts + GUESS_DOMU * len(scenario.domus) if known is None else known
     # The machines of one scenario take turns: two dom0s and what moved between them took 1.2 processors.
     return Need(cell.platform.load(wanted.cpus or cell.platform.cpus), memory * hosts, seconds)

@@ -17,6 +17,7 @@ from harness.domain import Disk, Domain, DomainEnded
 from harness.gdb import Debugger
 from harness.host import Host, make_slots, slots_for
 from harness.hypervisor import Hypervisor
+from harness.kernel import KernelIdentity
 from harness.links import Links
 from harness.runspec import RunSpec
 from harness.toolstacks import Toolstack, find_toolstack
@@ -89,7 +90,7 @@ class Cell:
             initrd=initrd,
             append=spec.append,
             cpus=wanted.cpus or spec.platform.cpus,
-            memory=wanted.memory or spec.platform.memory,
+            memory=max(wanted.memory, spec.platform.memory),
             args=args,
             may_reboot=may_reboot,
             alarms=spec.hypervisor.alarms,
@@ -128,6 +129,10 @@ class Cell:
     def is_host(self, name: str) -> bool:
         """Whether a domain's name is that of a dom0."""
         return name in self.spec.scenario.hosts
+
+    def identity(self, name: str) -> KernelIdentity:
+        """Return which kernel a domain is meant to run."""
+        return self.spec.kernel_identity if self.is_host(name) else self.spec.domu_identity
 
     async def start_machine(self, name: str = DOM0, *, saved: Path | None = None, again: bool = True) -> Machine:
         """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError.

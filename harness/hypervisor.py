@@ -54,7 +54,8 @@ class DomuMachine(Model):
 class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
-    `alarms` are lines by which it says on a console that a guest is lost.
+    `offers` are things that only some hypervisors have for a domU, and that a scenario may need. `alarms` are lines by
+    which it says on a console that a guest is lost.
     """
 
     title: str
@@ -63,6 +64,7 @@ class Hypervisor(Named):
     qemu: str
     kernels: dict[str, Column] = Field(min_length=1)
     domu: DomuMachine
+    offers: tuple[str, ...] = ()
     alarms: tuple[AlarmRule, ...] = ()
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
+from typing import Literal
 
 from base.errors import UsageError
 from base.yamlmodel import Model
@@ -17,12 +18,13 @@ _BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d
 class KernelIdentity(Model):
     """A kernel's release (`uname -r`), its GNU build id in hexadecimal digits and the version of the gcc that made it.
 
-    The last two are "" where the file has none, or another compiler made it.
+    The last two are "" where the file has none, or another compiler made it. `order` is that of the bytes in a word.
     """
 
     release: str
     build_id: str
     gcc: str = ""
+    order: Literal["big", "little"] = "big"
 
 
 def identify(path: Path) -> KernelIdentity:
@@ -40,7 +42,7 @@ def identify(path: Path) -> KernelIdentity:
             if elf.get_machine_arch() != "64-bit PowerPC":
                 raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=hint)
             notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
-            order = "<" if elf.little_endian else ">"
+            order: Literal["big", "little"] = "little" if elf.little_endian else "big"
     except OSError as error:
         raise UsageError(f"cannot read the kernel {path}: {error.strerror}", hint="check the path") from error
     except ELFError as error:
@@ -49,7 +51,7 @@ def identify(path: Path) -> KernelIdentity:
     if banner is None:
         raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
     build_ids = [found for data in notes if (found := build_id(data, order))]
-    return KernelIdentity(release=banner[0], build_id=build_ids[0] if build_ids else "", gcc=banner[1])
+    return KernelIdentity(release=banner[0], build_id=build_ids[0] if build_ids else "", gcc=banner[1], order=order)
 
 
 def read_banner(data: bytes) -> tuple[str, str] | None:
@@ -58,15 +60,15 @@ def read_banner(data: bytes) -> tuple[str, str] | None:
     return (found[1].decode(), (found[2] or b"").decode()) if found else None
 
 
-def build_id(notes: bytes, order: str = ">") -> str:
+def build_id(notes: bytes, order: Literal["big", "little"] = "big") -> str:
     """Return the GNU build id in a block of ELF notes as hexadecimal digits, "" if there is none.
 
-    `order` is the byte order as in struct. A note is three words (length of name, of content, type), name and
+    A note is three words (length of name, of content, type), name and
     content, each padded to four bytes (ELF specification, Note Section).
     """
     offset = 0
     while offset + 12 <= len(notes):
-        name_size, size, kind = struct.unpack_from(f"{order}III", notes, offset)
+        name_size, size, kind = struct.unpack_from("<III" if order == "little" else ">III", notes, offset)
         name_at = offset + 12
         content_at = name_at + (name_size + 3) // 4 * 4
         if kind == NT_GNU_BUILD_ID and notes[name_at : name_at + name_size] == b"GNU\0":

@@ -11,6 +11,7 @@ from base.errors import UsageError
 from base.yamlmodel import suggest
 from harness.hypervisor import OWN, Hypervisor, find_hypervisor, load_hypervisors
 from harness.kernel import identify
+from harness.qemus import known_qemus, own_qemu
 from harness.scenario import Scenario
 from results.model import CellId
 from sim.platform import Platform, find_platform
@@ -25,7 +26,8 @@ GDB = "gdb"
 class Choice:
     """What the user asks for; None means all there are.
 
-    `kernel` is the name of a column, or the path of a kernel of the user's own. `templates` are
+    `kernel` is the name of a column, or the path of a kernel of the user's own; `qemu` a version for which there is an
+    image, or the path of a program of the user's own (None: the hypervisor's). `templates` are
     what cells may do with templates at most; without any, they boot all that they need.
     """
 
@@ -35,6 +37,7 @@ class Choice:
     firmware: str | None = None
     append: str = ""
     templates: Templates = "make"
+    qemu: str | None = None
 
     @property
     def own_kernel(self) -> Path | None:
@@ -43,8 +46,14 @@ class Choice:
             return None
         return Path(self.kernel).absolute()
 
+    @property
+    def own_qemu(self) -> Path | None:
+        """The user's QEMU, if `qemu` is not the word for an image. Raises UsageError."""
+        return own_qemu(self.qemu)
+
     def check(self) -> None:
-        """Raise UsageError for a name that does not exist, or a kernel file that is none."""
+        """Raise UsageError for a name that does not exist, or a file that is no kernel or QEMU."""
+        self.own_qemu  # noqa: B018  (raises)
         if self.platform:
             platform = find_platform(self.platform)
             platform.choose_firmware(self.firmware)
@@ -73,7 +82,21 @@ class PlannedCell:
     def name(self) -> str:
         """A short name that is unique within the scenario: `g5-kvm-pr-fixed`."""
         firmware = "" if self.firmware == self.platform.default_firmware else f"-{self.firmware}"
-        return f"{self.platform.name}-{self.hypervisor.name}-{self.kernel}{firmware}"
+        qemu = f"-qemu-{self.axes['qemu']}" if "qemu" in self.axes else ""
+        return f"{self.platform.name}-{self.hypervisor.name}-{self.kernel}{firmware}{qemu}"
+
+    @property
+    def axes(self) -> dict[str, str]:
+        """What differs from the defaults of platform and hypervisor, by the names of the options that say so."""
+        found = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}
+        if self.choice.own_qemu is not None:
+            return {**found, "qemu": OWN}
+        return found if self.qemu_image == self.hypervisor.qemu else {**found, "qemu": str(self.choice.qemu)}
+
+    @property
+    def qemu_image(self) -> str:
+        """The image of the outer QEMU: the one that was asked for, or the hypervisor's."""
+        return known_qemus().get(self.choice.qemu or "", self.hypervisor.qemu)
 
     @property
     def not_applicable(self) -> str | None:
@@ -88,6 +111,8 @@ class PlannedCell:
                 f"{self.platform.name} with {self.firmware} starts no boot loader from a disk, "
                 "the scenario is about one"
             )
+        if lacking := [thing for thing in self.scenario.needs if thing not in self.hypervisor.offers]:
+            return f"a domU of {self.hypervisor.name} has no {lacking[0]}, the scenario is about it"
         return None
 
     @property
@@ -109,7 +134,6 @@ class PlannedCell:
 
     def id(self, qemu: str = "") -> CellId:
         """Return the cell's identity; `qemu` is the outer QEMU's version."""
-        axes = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}
         return CellId(
             feature=self.scenario.feature,
             scenario=self.scenario.name,
@@ -118,14 +142,15 @@ class PlannedCell:
             kernel=self.kernel,
             qemu=qemu,
             firmware=self.firmware,
-            axes=axes,
+            axes=self.axes,
         )
 
     @property
     def images(self) -> list[str]:
         """The names of the images that the cell needs."""
         column = self.hypervisor.column(self.kernel)
-        needed = [self.hypervisor.qemu, column.initrd, column.domu_kernel]
+        needed = [] if self.choice.own_qemu else [self.qemu_image]
+        needed += [column.initrd, column.domu_kernel]
         if self.loader:
             needed.append(self.loader)
         if self.scenario.debugger:
@@ -151,6 +176,10 @@ def _cells(scenario: Scenario, choice: Choice) -> list[PlannedCell]:
     for name in scenario.hypervisors or ():
         if name not in hypervisors:
             raise UsageError(f"scenario {scenario.name}: no hypervisor '{name}'{suggest(name, list(hypervisors))}")
+    offers = sorted({thing for hypervisor in hypervisors.values() for thing in hypervisor.offers})
+    for thing in scenario.needs:
+        if thing not in offers:
+            raise UsageError(f"scenario {scenario.name}: no hypervisor offers '{thing}'{suggest(thing, offers)}")
     found: list[PlannedCell] = []
     for hypervisor in hypervisors.values():
         if not _wanted(hypervisor.name, scenario.hypervisors, choice.hypervisor):

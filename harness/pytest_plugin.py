@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from results.store import Run
 
 RUN_ID = "testbed_run"
-OPTIONS = ("platform", "hypervisor", "kernel", "firmware", "append")
+OPTIONS = ("platform", "hypervisor", "kernel", "firmware", "append", "qemu")
 
 
 class CellFailed(Exception):
@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--hypervisor", help="only cells under this hypervisor")
     group.addoption("--kernel", help="only this kernel column, or the path of your own vmlinux")
     group.addoption("--firmware", help="the platform's firmware (default: the platform's first)")
+    group.addoption("--qemu", help="the QEMU that simulates: a version there is an image of, or the path of your own")
     group.addoption("--append", default="", help="more arguments for dom0's kernel")
     group.addoption("--cold", action="store_true", help="boot everything: use no templates, and leave none")
     group.addoption("--testbed-run", help="add the results to this run (default: a new one)")

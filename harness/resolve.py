@@ -10,6 +10,7 @@ from base.errors import InfraError
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.gdb import Debugger
+from harness.qemus import OwnQemu
 from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
 from sim.qemu import QemuBinary
@@ -37,7 +38,7 @@ class Resolved:
 def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
     """Find, or make, the images of a run-spec. Raises InfraError when what is there is not what was named."""
     return Resolved(
-        qemu=qemu_binary(_image(spec.qemu, report), spec.cell.qemu),
+        qemu=_qemu(spec, report),
         kernel=_file(spec.kernel, KERNEL, report),
         initrd=_file(spec.initrd, INITRD, report),
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
@@ -45,10 +46,18 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
     )
 
 
-def qemu_binary(artifact: Artifact, version: str) -> QemuBinary:
-    """Return the outer QEMU of an image: started with its own loader, with its own firmware files."""
+def qemu_binary(artifact: Artifact | OwnQemu, version: str) -> QemuBinary:
+    """Return the outer QEMU of an image, started with its own loader and firmware files; one's own knows its files."""
+    if isinstance(artifact, OwnQemu):
+        return QemuBinary((str(artifact.path),), version)
     data = artifact.file(QEMU_DATA)
     return QemuBinary((*images.tree_command(artifact, QEMU), "-L", str(data)), version)
+
+
+def _qemu(spec: RunSpec, report: Report) -> QemuBinary:
+    if isinstance(spec.qemu, ImageRef):
+        return qemu_binary(_image(spec.qemu, report), spec.cell.qemu)
+    return qemu_binary(OwnQemu(_file(spec.qemu, "", report), spec.qemu.sha256), spec.cell.qemu)
 
 
 def _debugger(wanted: DebuggerImages, report: Report) -> Debugger:

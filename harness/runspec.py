@@ -36,6 +36,11 @@ class OwnFile(Model):
     path: Path
     sha256: str
 
+    @property
+    def digest(self) -> str:
+        """What tells it from others, as an image's digest does."""
+        return self.sha256
+
 
 class DebuggerImages(Model):
     """The images of gdb and of the domU's kernel, for its symbols."""
@@ -59,7 +64,7 @@ class RunSpec(Model):
     platform: Platform
     hypervisor: Hypervisor
     firmware: str
-    qemu: ImageRef
+    qemu: ImageRef | OwnFile
     kernel: ImageRef | OwnFile
     kernel_identity: KernelIdentity
     domu_identity: KernelIdentity

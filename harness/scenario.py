@@ -29,7 +29,8 @@ class Step(Model):
 
 
 class MachineWish(Model):
-    """What a scenario wants of dom0's machine beyond the platform's own: CPUs, memory and a shared disk in MiB.
+    """What a scenario wants of dom0's machine beyond the platform's own: CPUs, memory (at
+    least so much) and a shared disk in MiB.
 
     `boot` says who loads dom0's kernel: QEMU (`kernel`), or a boot loader that the firmware finds on a `disk`.
     """
@@ -47,6 +48,7 @@ class ScenarioFile(Model):
     summary: str
     platforms: tuple[str, ...] | None = None
     hypervisors: tuple[str, ...] | None = None
+    needs: tuple[Word, ...] = ()
     hosts: tuple[Word, ...] = Field(default=(DOM0,), min_length=1, max_length=2)
     machine: MachineWish = MachineWish()
     domus: tuple[Word, ...] = ()
@@ -70,9 +72,9 @@ class Scenario(Model):
     """A scenario: `prepare` gets there, `steps` are the feature's own (they alone make `close`).
 
     `domus` names the guests it creates, `hosts` the dom0s, each on a machine of its own. `platforms` and
-    `hypervisors` limit where it applies (None: all). Each step of a `checklist` stands for itself: one that
-    fails does not end the scenario. One with a `debugger` has a gdb at hand. One that is `cold` is about booting: its
-    preparation is never taken from a template.
+    `hypervisors` limit where it applies (None: all), `needs` to hypervisors that offer these things to a domU. Each
+    step of a `checklist` stands for itself: one that fails does not end the scenario. One with a `debugger` has a gdb
+    at hand. One that is `cold` is about booting: its preparation is never taken from a template.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Scenario(Model):
     summary: str
     platforms: tuple[str, ...] | None = None
     hypervisors: tuple[str, ...] | None = None
+    needs: tuple[str, ...] = ()
     hosts: tuple[str, ...] = (DOM0,)
     machine: MachineWish = MachineWish()
     domus: tuple[str, ...] = ()
@@ -154,6 +157,7 @@ def _head(path: Path, file: ScenarioFile) -> Scenario:
         summary=file.summary,
         platforms=file.platforms,
         hypervisors=file.hypervisors,
+        needs=file.needs,
         hosts=file.hosts,
         machine=file.machine,
         domus=file.domus,

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
 
 import images
-from base.errors import InfraError
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.calibration import host_factor
 from harness.kernel import identify
 from harness.plan import GDB, PlannedCell
+from harness.qemus import OwnQemu, image_version, own_version
 from harness.resolve import KERNEL
 from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
-
-QEMU_PACKAGE = "qemu-system-ppc"
-# Debian's versions: [epoch:]upstream[+repack][-revision].
-_UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
-
-
-def qemu_version(artifact: Artifact) -> str:
-    """Return the upstream version of the outer QEMU in an image, from its package's. Raises InfraError."""
-    for origin in artifact.provenance.inputs:
-        if origin.name == QEMU_PACKAGE and (found := _UPSTREAM.match(origin.version)):
-            return found[1]
-    raise InfraError(f"image {artifact.name} does not record the version of {QEMU_PACKAGE}")
 
 
 def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
@@ -41,8 +28,13 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
     else:
         kernel = _image(made[column.kernel])
         kernel_file = made[column.kernel].file(KERNEL)
-    qemu = made[cell.hypervisor.qemu]
-    version = qemu_version(qemu)
+    qemu: Artifact | OwnQemu
+    if (program := cell.choice.own_qemu) is not None:
+        qemu, version = OwnQemu(program, sha256_file(program)), own_version(program)
+        outer: ImageRef | OwnFile = OwnFile(path=program, sha256=qemu.digest)
+    else:
+        qemu = made[cell.qemu_image]
+        version, outer = image_version(qemu), _image(qemu)
     factor = host_factor(qemu, version, report)
     return RunSpec(
         run=run,
@@ -51,7 +43,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         platform=cell.platform,
         hypervisor=cell.hypervisor,
         firmware=cell.firmware,
-        qemu=_image(qemu),
+        qemu=outer,
         kernel=kernel,
         kernel_identity=identify(kernel_file),
         domu_identity=identify(made[column.domu_kernel].file(KERNEL)),

@@ -7,13 +7,14 @@ from functools import cache
 
 from base.yamlmodel import Model
 from harness.plan import Choice, PlannedCell, plan
+from harness.qemus import known_qemus
 from harness.scenario import load_scenarios
 from images.api import new_plan
 from results.inputs import Today, content_digest
 
 
 def todays_inputs() -> Today:
-    """Return today's inputs of all cells of the project's scenarios, on every firmware.
+    """Return today's inputs of all cells of the project's scenarios, on every firmware and QEMU.
 
     Of images only those count that the cache has: what is not there is not what a run would be compared with.
     Raises YamlError, UsageError.
@@ -22,6 +23,8 @@ def todays_inputs() -> Today:
     cells = plan(scenarios.values(), Choice())
     for name in sorted({name for cell in cells for name in cell.platform.firmware}):
         cells += plan(scenarios.values(), Choice(firmware=name))
+    for name in known_qemus():
+        cells += plan(scenarios.values(), Choice(qemu=name))
     images = new_plan()
 
     @cache
@@ -45,7 +48,7 @@ def _inputs(cell: PlannedCell, digest: Callable[[str], str], content: Callable[[
     images = {
         "kernel.image": digest(column.kernel),
         "initrd.image": digest(column.initrd),
-        "qemu.image": digest(cell.hypervisor.qemu),
+        "qemu.image": digest(cell.qemu_image),
         "loader.image": digest(cell.loader) if cell.loader else "",
     }
     return {

@@ -167,6 +167,7 @@ class AptArchive:
         ]
         atomic_write(folder / "etc" / "preferences", "\n".join(pinned))
         options = ["-o", "Acquire::ForceHash=SHA256", "-o", "APT::Get::Allow-Downgrades=true"]
+        options += ["--target-release", item.suite]
         text = _output(folder, ["apt-get", "--print-uris", "-y", *options, "install", *item.closure])
         pins = []
         for line in text.splitlines():

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from images.errors import BuildError, tail
-from images.newc import Newc
+from images.initramfs import pack
 from images.process import Processes
-from images.recipe import DirectoryEntry, FileEntry, Initramfs, LinksEntry, NodeEntry, Recipe, SymlinkEntry
+from images.recipe import Recipe
 from images.sc1 import rewrite_sc1
 
 # A fixed moment (2024-01-01, in seconds) for everything that would otherwise write the time into its result.
@@ -34,11 +34,21 @@ class Workplace:
 
     def source(self, reference: str) -> Path:
         """Return the file that `<input>:<path>` names. Raises BuildError when it is not there."""
-        handle, _, inner = reference.partition(":")
-        path = self.inputs[handle] / inner if inner else self.inputs[handle]
+        path = self._named(reference)
         if not path.is_file():
             raise BuildError(f"image '{self.recipe.name}': {reference} is not a file", where=str(path))
         return path
+
+    def source_folder(self, reference: str) -> Path:
+        """Return the folder that `<input>` or `<input>:<path>` names. Raises BuildError when it is not there."""
+        path = self._named(reference)
+        if not path.is_dir():
+            raise BuildError(f"image '{self.recipe.name}': {reference} is not a folder", where=str(path))
+        return path
+
+    def _named(self, reference: str) -> Path:
+        handle, _, inner = reference.partition(":")
+        return self.inputs[handle] / inner if inner else self.inputs[handle]
 
 
 def build(place: Workplace, processes: Processes) -> None:
@@ -49,7 +59,7 @@ def build(place: Workplace, processes: Processes) -> None:
     elif way.tree is not None:
         _tree(place, way.tree.drop)
     elif way.initramfs is not None:
-        (place.out / way.initramfs.file).write_bytes(_initramfs(place, way.initramfs))
+        (place.out / way.initramfs.file).write_bytes(pack(way.initramfs, place.source, place.source_folder))
     elif way.rewrite_sc1 is not None:
         _rewrite(place)
     for name, reference in (way.files or {}).items():
@@ -106,26 +116,6 @@ def _tree(place: Workplace, drop: list[str]) -> None:
     source.rename(place.out)
     for name in drop:
         shutil.rmtree(place.out / name, ignore_errors=True)
-
-
-def _initramfs(place: Workplace, spec: Initramfs) -> bytes:
-    archive = Newc()
-    for entry in spec.entries:
-        match entry:
-            case DirectoryEntry():
-                archive.directory(entry.directory, int(entry.mode, 8))
-            case FileEntry():
-                archive.file(entry.file, place.source(entry.source).read_bytes(), int(entry.mode, 8))
-            case SymlinkEntry():
-                archive.symlink(entry.symlink, entry.to)
-            case NodeEntry():
-                archive.device(entry.node, entry.type, entry.major, entry.minor, int(entry.mode, 8))
-            case LinksEntry():
-                for line in place.source(entry.links).read_text().split():
-                    # A file of its own wins over the link that busybox offers for the same name.
-                    if line not in archive:
-                        archive.symlink(line, entry.to)
-    return archive.to_bytes()
 
 
 def _rewrite(place: Workplace) -> None:

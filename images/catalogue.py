@@ -182,7 +182,7 @@ def _references(recipe: Recipe) -> list[tuple[tuple[str | int, ...], str]]:
     if build.initramfs:
         for index, entry in enumerate(build.initramfs.entries):
             loc = ("build", "initramfs", "entries", index)
-            for key, name in (("from", "source"), ("links", "links")):
+            for key, name in (("from", "source"), ("links", "links"), ("release", "release")):
                 if hasattr(entry, name):
                     found.append(((*loc, key), getattr(entry, name)))
     if build.rewrite_sc1:

@@ -24,9 +24,13 @@ class Mirror:
     options: str = ""
 
     def source_lines(self, suite: str) -> str:
-        """Return the text of a `sources.list` for the packages and the sources of a suite."""
+        """Return the text of a `sources.list` for the packages and the sources of a suite.
+
+        Backports are no suite of their own: what they depend on is in the release that they are for.
+        """
         options = f"[{self.options}] " if self.options else ""
-        return "".join(f"{kind} {options}{self.uri} {suite} main\n" for kind in ("deb", "deb-src"))
+        suites = dict.fromkeys((suite, suite.removesuffix("-backports")))
+        return "".join(f"{kind} {options}{self.uri} {name} main\n" for name in suites for kind in ("deb", "deb-src"))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, field_validat
 from base.yamlmodel import Model
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
-Suite = Annotated[str, StringConstraints(pattern=r"^([a-z]+|\{[a-z]+\})$")]
+Suite = Annotated[str, StringConstraints(pattern=r"^([a-z]+(-backports)?|\{[a-z]+\})$")]
 Arch = Literal["amd64", "arm64", "ppc64el"]
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Mode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3,4}$")]
@@ -133,6 +133,31 @@ class LinksEntry(Model):
     to: str
 
 
+class ProgramsEntry(Model):
+    """Programs (and libraries) of unpacked packages, each at its path there, with all the libraries they need."""
+
+    programs: list[str] = Field(min_length=1)
+    source: str = Field(alias="from")
+
+
+class ModulesEntry(Model):
+    """Kernel modules with what they depend on, and the list by which `modprobe` finds them.
+
+    `from` is a folder of them, `release` a file with the kernel's release.
+    """
+
+    modules: list[str] = Field(min_length=1)
+    source: str = Field(alias="from")
+    release: str
+
+
+class FolderEntry(Model):
+    """A folder `<input>:<path>` with all that is in it."""
+
+    folder: str
+    source: str = Field(alias="from")
+
+
 class NodeEntry(Model):
     """A device node of an initramfs."""
 
@@ -148,8 +173,11 @@ Entry = Annotated[
     | Annotated[FileEntry, Tag("file")]
     | Annotated[SymlinkEntry, Tag("symlink")]
     | Annotated[LinksEntry, Tag("links")]
+    | Annotated[ProgramsEntry, Tag("programs")]
+    | Annotated[ModulesEntry, Tag("modules")]
+    | Annotated[FolderEntry, Tag("folder")]
     | Annotated[NodeEntry, Tag("node")],
-    by_key("directory", "file", "symlink", "links", "node"),
+    by_key("directory", "file", "symlink", "links", "programs", "modules", "folder", "node"),
 ]
 
 

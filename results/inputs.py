@@ -98,7 +98,7 @@ def inputs_of(directory: Path, result: Result) -> dict[str, str]:
         "domu-kernel.build-id": spec.domu_identity.build_id,
         "domu-kernel.image": debugger.domu_kernel.digest,
         "qemu.version": spec.cell.qemu,
-        "qemu.image": spec.qemu.digest,
+        "qemu.image": spec.qemu.digest or spec.qemu.sha256,
         "qemu.recipe": spec.qemu.recipe,
         "firmware": spec.firmware,
         "initrd.image": spec.initrd.digest or spec.initrd.sha256,

@@ -1,4 +1,4 @@
-"""The matrix: features by (platform, hypervisor, kernel), each cell aggregated from the results behind it."""
+"""The matrix: features by platform, hypervisor, kernel and other axes, each cell from the results behind it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ SIMULATED = "simulated: real hypervisors on QEMU's machines, not on hardware"
 
 
 class Column(NamedTuple):
-    """One column of the matrix."""
+    """One column of the matrix. `axes` is what differs from the platform's defaults: `qemu 7.2`, `firmware vof`."""
 
     platform: str
     hypervisor: str
     kernel: str
+    axes: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ class Matrix:
 def column_of(stored: Stored) -> Column:
     """Return the column that a result stands in."""
     cell = stored.result.cell
-    return Column(cell.platform, cell.hypervisor, cell.kernel)
+    axes = ", ".join(f"{name} {value}" for name, value in sorted(cell.axes.items()))
+    return Column(cell.platform, cell.hypervisor, cell.kernel, axes)
 
 
 def aggregate(statuses: Iterable[Status]) -> Status:

@@ -43,7 +43,7 @@ def print_table(matrix: Matrix, console: Console, notes: Sequence[str] = ()) -> 
     table.add_column("feature", no_wrap=True)
     for column in matrix.columns:
         # Platforms' names are long: on a narrow terminal they are folded rather than cut.
-        table.add_column("\n".join(column), overflow="fold", min_width=len(Status.UNTESTED))
+        table.add_column("\n".join(filter(None, column)), overflow="fold", min_width=len(Status.UNTESTED))
     table.add_column(matrix.reference.replace(" ", "\n", 1), style="dim")
     for feature in matrix.features:
         cells = [_styled(matrix.cell(feature.name, column)) for column in matrix.columns]
@@ -116,7 +116,7 @@ def _styled(cell: MatrixCell) -> str:
 
 
 def _head(column: Column) -> str:
-    return f"{column.platform}<br>{column.hypervisor}<br>{column.kernel}"
+    return "<br>".join(filter(None, column))
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--initrd", type=Path, help="your own initramfs (then nothing is known of what is in it)")
     made.add_argument("--append", default="", help="more arguments for the kernel")
     made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
+    made.add_argument(
+        "--qemu", metavar="Q", help="the QEMU that simulates: a version (`list qemus`), or your own build"
+    )
     made.add_argument("--domu", action="store_true", help="create a domU and join its console")
     made.add_argument("--gdb", action="store_true", help="wait for a debugger before the first instruction")
     return made
@@ -59,7 +62,9 @@ def main(argv: Sequence[str]) -> int:
     """Boot a machine for a person; returns 0 when they left or switched it off. Raises UsageError, InfraError."""
     options = parser().parse_args(argv)
     find_platform(options.platform)
-    choice = Choice(options.platform, options.hypervisor, options.kernel, options.firmware, options.append)
+    choice = Choice(
+        options.platform, options.hypervisor, options.kernel, options.firmware, options.append, qemu=options.qemu
+    )
     choice.check()
     if options.initrd is not None and not options.initrd.is_file():
         raise UsageError(f"no initramfs {options.initrd}", hint="check the path")

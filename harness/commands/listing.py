@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from base.errors import EXIT_OK
 
-KINDS = ("platforms", "hypervisors", "scenarios", "cells", "verbs")
+KINDS = ("platforms", "hypervisors", "qemus", "scenarios", "cells", "verbs")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,6 +18,7 @@ def main(argv: Sequence[str]) -> int:
     rows = {
         "platforms": _platforms,
         "hypervisors": _hypervisors,
+        "qemus": _qemus,
         "scenarios": _scenarios,
         "cells": _cells,
         "verbs": _verbs,
@@ -41,6 +42,17 @@ def _hypervisors() -> list[tuple[str, str]]:
         (f"{name}/{column}", f"{hypervisor.title}; {text.title}; on {', '.join(hypervisor.platforms)}")
         for name, hypervisor in load_hypervisors().items()
         for column, text in hypervisor.kernels.items()
+    ]
+
+
+def _qemus() -> list[tuple[str, str]]:
+    import images  # noqa: PLC0415
+    from harness.qemus import known_qemus  # noqa: PLC0415
+
+    catalogue = images.load_catalogue()
+    return [
+        (word, f"as Debian built it for {catalogue.recipe(name).variables['suite']}; image {name}")
+        for word, name in known_qemus().items()
     ]
 
 

@@ -53,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-H", "--hypervisor", help="only under this hypervisor")
     made.add_argument("-k", "--kernel", help="only this kernel column (stock, fixed), or your own vmlinux")
     made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
+    made.add_argument(
+        "--qemu", metavar="Q", help="the QEMU that simulates: a version (`list qemus`), or your own build"
+    )
     made.add_argument("--append", default="", help="more arguments for dom0's kernel")
     made.add_argument("--cold", action="store_true", help="boot everything: use no templates, and leave none")
     made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
@@ -83,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
         options.firmware,
         options.append,
         "none" if options.cold else "make",
+        options.qemu,
     )
     choice.check()
     check_override()
@@ -149,7 +153,7 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, beside
     command += ["--testbed-coordinator", beside.address]
     if beside.workers > 1:
         command += ["-n", str(beside.workers)]
-    for name in ("platform", "hypervisor", "kernel", "firmware", "append"):
+    for name in ("platform", "hypervisor", "kernel", "firmware", "append", "qemu"):
         if value := getattr(options, name):
             command += [f"--{name}", value]
     if options.cold:

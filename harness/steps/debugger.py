@@ -138,7 +138,7 @@ async def debugger_steps(cell: Cell, params: StepsParams) -> str:
         state = await gdb.registers()
         for number in range(1, params.count + 1):
             pc = state["pc"]
-            word = int.from_bytes(await gdb.read(pc, 4), "big")
+            word = int.from_bytes(await gdb.read(pc, 4), cell.identity(params.domain).order)
             wanted = next_pc(word, state)
             await gdb.command("-exec-step-instruction")
             stop, state = await gdb.stopped(), await gdb.registers()

@@ -14,11 +14,11 @@ from harness.verbs import StepFailed, verb
 @verb("same-kernel", shorthand="domain")
 async def same_kernel(cell: Cell, params: DomainParams) -> str:
     """Compare the running kernel's release and build id with those of the file that was built."""
-    wanted = cell.spec.kernel_identity if params.domain == "dom0" else cell.spec.domu_identity
+    wanted = cell.identity(params.domain)
     answer = await cell.run(params.domain, "uname -r && base64 /sys/kernel/notes", params.within)
     release, _, notes = answer.output.strip().partition("\n")
     try:
-        running = build_id(base64.b64decode(notes), ">")
+        running = build_id(base64.b64decode(notes), wanted.order)
     except binascii.Error as error:
         raise StepFailed(f"{params.domain} does not tell its build id: {answer.output.strip()}") from error
     cell.fact(f"kernel.{params.domain}.release", release)

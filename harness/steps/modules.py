@@ -27,7 +27,7 @@ async def loads_module(cell: Cell, params: ModuleParams) -> str:
     before = await _modules(cell, params)
     if params.module in before:
         raise StepFailed(f"{params.domain} has {params.module} loaded already")
-    answer = await cell.run(params.domain, f"insmod {FOLDER}/{params.module}.ko", params.within)
+    answer = await cell.run(params.domain, f"insmod {_file(params)}", params.within)
     if answer.status != 0:
         raise StepFailed(f"{params.domain} does not take {params.module} in: {answer.output.strip()}")
     state = (await _modules(cell, params)).get(params.module, "not listed")
@@ -57,8 +57,9 @@ async def refuses_foreign_module(cell: Cell, params: ModuleParams) -> str:
     # The same length, so that nothing else of the file moves.
     script = f"""
         release=$(uname -r)
-        sed "s/vermagic=$release /vermagic=0${{release#?}} /" {FOLDER}/{params.module}.ko >/tmp/foreign.ko
-        cmp -s {FOLDER}/{params.module}.ko /tmp/foreign.ko && {{ echo "no version magic of $release in it"; exit 99; }}
+        module={_file(params)}
+        sed "s/vermagic=$release /vermagic=0${{release#?}} /" $module >/tmp/foreign.ko
+        cmp -s $module /tmp/foreign.ko && {{ echo "no version magic of $release in it"; exit 99; }}
         insmod /tmp/foreign.ko
         status=$?
         dmesg | grep "{params.module}: version magic '0" | tail -1
@@ -77,6 +78,10 @@ async def refuses_foreign_module(cell: Cell, params: ModuleParams) -> str:
 def module_states(listing: str) -> dict[str, str]:
     """Return the states of the modules in /proc/modules by name (proc(5): name, size, uses, users, state, address)."""
     return {words[0]: words[4] for words in (line.split() for line in listing.splitlines()) if len(words) >= 6}
+
+
+def _file(params: ModuleParams) -> str:
+    return f"$(find {FOLDER} -name {params.module}.ko)"
 
 
 async def _modules(cell: Cell, params: ModuleParams) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import Annotated
+from typing import Annotated, Literal
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -133,7 +133,7 @@ async def dump_core(cell: Cell, params: DumpParams) -> str:
     work = cell.toolstack.dump_core(domain, CORE)
     await cell.control(name, f"{name}'s memory is dumped", work, params.within)
     head = base64.b64decode(await cell.must(host, f"head -c {HEAD} {CORE} | base64", params.within))
-    offset = core_offset(head, int(address, 16) & PHYSICAL)
+    offset = core_offset(head, int(address, 16) & PHYSICAL, cell.identity(name).order)
     cut = f"dd if={CORE} bs=1 skip={offset} count={len(banner)} 2>/dev/null; echo; stat -c %s {CORE}; rm {CORE}"
     found, size = (await cell.must(host, cut, params.within)).splitlines()
     if found != banner:
@@ -142,19 +142,19 @@ async def dump_core(cell: Cell, params: DumpParams) -> str:
     return f"{int(size) >> 20} MiB, {banner[:30]}..."
 
 
-def core_offset(head: bytes, address: int) -> int:
+def core_offset(head: bytes, address: int, order: Literal["big", "little"] = "big") -> int:
     """Return where in a core file the byte of a physical address is, by the file's `head`.
 
-    Raises StepFailed when that is no core of a 64-bit big-endian PowerPC, or has no such memory.
+    Raises StepFailed when that is no core of a 64-bit PowerPC with that order of bytes, or has no such memory.
     """
     try:
         core = ELFFile(io.BytesIO(head))
-        kind = (core["e_type"], core["e_machine"], core.elfclass, core.little_endian)
+        kind = (core["e_type"], core["e_machine"], core.elfclass, "little" if core.little_endian else "big")
         parts = [segment.header for segment in core.iter_segments(type="PT_LOAD")]
     except ELFError as error:
         raise StepFailed(f"the dump is no ELF file: {error}") from error
-    if kind != ("ET_CORE", "EM_PPC64", 64, False):
-        raise StepFailed(f"the dump is no core of a 64-bit big-endian PowerPC, but {kind}")
+    if kind != ("ET_CORE", "EM_PPC64", 64, order):
+        raise StepFailed(f"the dump is no core of a 64-bit {order}-endian PowerPC, but {kind}")
     for part in parts:
         if part.p_paddr <= address < part.p_paddr + part.p_filesz:
             return int(part.p_offset + address - part.p_paddr)

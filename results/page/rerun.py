@@ -72,7 +72,10 @@ def rerun(cell: CellId, spec: SpecView | None) -> Rerun:
     else:
         words += ["-k", cell.kernel]
     for name, value in sorted(cell.axes.items()):
-        words += [f"--{name}", value]
+        program = spec.qemu if spec and (name, value) == ("qemu", OWN) else None
+        words += [f"--{name}", program.path if program and program.path else value]
+        if program and program.sha256:
+            needs = f"{needs}, and " * bool(needs) + f"the QEMU with SHA-256 {program.sha256}"
     if spec and spec.append:
         words.append(f"--append={spec.append}")
     factor = f"TESTBED_FACTOR={spec.factor:g} " if spec and spec.factor != 1 else ""

@@ -8,8 +8,8 @@ import pytest
 
 import images
 from bench.page import CHROMIUM, FLAGS
+from harness.qemus import image_version
 from harness.resolve import qemu_binary
-from harness.specs import qemu_version
 from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def qemu() -> QemuBinary:
     """Return the outer QEMU, as the recipe gives it."""
     artifact = images.ensure(["qemu-10.0"])["qemu-10.0"]
-    return qemu_binary(artifact, qemu_version(artifact))
+    return qemu_binary(artifact, image_version(artifact))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def note(kind: int, name: bytes, content: bytes, order: str = ">") -> bytes:
 def test_the_build_id_is_found_among_other_notes() -> None:
     notes = note(1, b"Linux\0", b"abc") + note(3, b"LNX\0", b"no") + note(3, b"GNU\0", bytes(range(20)))
     assert build_id(notes) == bytes(range(20)).hex()
-    assert build_id(note(3, b"GNU\0", b"\1\2", "<"), "<") == "0102"
+    assert build_id(note(3, b"GNU\0", b"\1\2", "<"), "little") == "0102"
 
 
 @pytest.mark.parametrize("notes", [b"", b"short", note(1, b"GNU\0", b"x"), note(3, b"LNX\0", b"x")])

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from base.errors import UsageError
+from harness.hypervisor import load_hypervisors
 from harness.plan import Choice, plan
 from harness.scenario import MachineWish, Scenario, load_heads
 from results.features import load_features
+from sim.platform import load_platforms
 
 
 def _ids(choice: Choice, **limits: tuple[str, ...]) -> list[str]:
@@ -18,10 +20,21 @@ def _ids(choice: Choice, **limits: tuple[str, ...]) -> list[str]:
 
 
 def test_every_platform_and_column_gives_a_cell_with_a_name_of_its_own() -> None:
-    heads = load_heads()
+    heads, platforms = load_heads(), load_platforms()
     cells = plan(heads.values(), Choice())
-    wanted = sum(2 * len(head.platforms or ("g5", "pseries-970")) for head in heads.values())
+    columns = {
+        name: sum(len(h.kernels) for h in load_hypervisors().values() if name in h.platforms) for name in platforms
+    }
+    wanted = sum(columns[name] for head in heads.values() for name in head.platforms or platforms)
     assert len({cell.id().id for cell in cells}) == len(cells) == wanted
+
+
+def test_where_a_hypervisor_lacks_what_a_scenario_needs_it_is_not_applicable() -> None:
+    scenario = Scenario(name="s", feature="f", summary="", needs=("hash-mmu",))
+    reasons = {cell.hypervisor.name: cell.not_applicable for cell in plan([scenario], Choice())}
+    assert reasons == {"kvm-pr": None, "kvm-hv": "a domU of kvm-hv has no hash-mmu, the scenario is about it"}
+    with pytest.raises(UsageError, match="scenario s: no hypervisor offers 'hash-mnu'; did you mean 'hash-mmu'"):
+        plan([scenario.model_copy(update={"needs": ("hash-mnu",)})], Choice())
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,15 @@ def planned(command: str) -> list[PlannedCell]:
     words = [word for word in shlex.split(command) if not word.startswith("TESTBED_FACTOR=")]
     assert words[:2] == ["./testbed", "run"]
     options = parser().parse_args(words[2:])
-    choice = Choice(options.platform, options.hypervisor, options.kernel, options.firmware, options.append)
+    choice = Choice(
+        options.platform, options.hypervisor, options.kernel, options.firmware, options.append, qemu=options.qemu
+    )
     return plan([load_scenario(find_scenario(name)) for name in options.scenario], choice)
 
 
-@pytest.mark.parametrize("firmware", [None, "vof"])
-def test_every_planned_cell_has_a_command_that_runs_it_and_no_other(firmware: str | None) -> None:
-    cells = plan(HEADS, Choice(firmware=firmware))
+@pytest.mark.parametrize("choice", [Choice(), Choice(firmware="vof"), Choice(qemu="7.2"), Choice(qemu="10.0")])
+def test_every_planned_cell_has_a_command_that_runs_it_and_no_other(choice: Choice) -> None:
+    cells = plan(HEADS, choice)
     assert len(cells) > 20
     for cell in cells:
         (found,) = planned(rerun(cell.id(), None).command)

@@ -43,12 +43,12 @@ def test_what_a_cell_takes_follows_from_its_scenario() -> None:
     assert (need(cell).cpus, need(cell).memory) == (1, 1536 + OVERHEAD)
     (hosts,) = _cells("live-migration-hosts")
     assert (need(hosts).cpus, need(hosts).memory) == (1, 2 * (1536 + OVERHEAD))
-    wished = cell.scenario.machine.model_copy(update={"cpus": 4, "memory": 512})
+    wished = cell.scenario.machine.model_copy(update={"cpus": 4, "memory": 2048})
     larger = replace(cell, scenario=cell.scenario.model_copy(update={"machine": wished}))
     assert need(larger).cpus == 1  # one thread of QEMU's runs all of them
     threads = cell.platform.model_copy(update={"cpu_threads": "multi"})
     larger = replace(larger, platform=threads)
-    assert (need(larger, 7.0).cpus, need(larger, 7.0).memory, need(larger, 7.0).cost) == (4, 512 + OVERHEAD, 7.0)
+    assert (need(larger, 7.0).cpus, need(larger, 7.0).memory, need(larger, 7.0).cost) == (4, 2048 + OVERHEAD, 7.0)
 
 
 @pytest.mark.parametrize(("text", "found"), [("100000 100000\n", 1), ("max 100000\n", None), (None, None)])

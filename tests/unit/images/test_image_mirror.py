@@ -65,3 +65,9 @@ def test_no_mirror_is_an_error_that_names_the_variable(etc: Path) -> None:
     with pytest.raises(FetchError, match="bookworm") as caught:
         find_mirror(etc)
     assert "TESTBED_MIRROR" in (caught.value.hint or "")
+
+
+def test_backports_come_with_the_release_that_they_are_for() -> None:
+    lines = Mirror("http://m.test/debian", "").source_lines("bookworm-backports").splitlines()
+    assert [line.split()[-2] for line in lines if line.startswith("deb ")] == ["bookworm-backports", "bookworm"]
+    assert len(Mirror("http://m.test/debian", "").source_lines("trixie").splitlines()) == 2
