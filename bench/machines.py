@@ -47,4 +47,5 @@ def _cell(spec: RunSpec, resolved: Resolved, journal: Journal, stack: AsyncExitS
         qemu=resolved.qemu,
         kernel=resolved.kernel,
         initrd=resolved.initrd,
+        debugger=resolved.debugger,
     )

@@ -66,6 +66,7 @@ class _Run:
         self._given = facts
         self._facts: dict[str, Scalar] = {}
         self._step_facts: dict[str, Scalar] = {}
+        self._woken = 0
         self._steps: list[StepResult] = []
         self._plan: list[tuple[Section, Step]] = [
             *(("prepare", step) for step in spec.scenario.prepare),
@@ -138,6 +139,7 @@ class _Run:
             began = time.monotonic()
             ending = await self._run_step(cell, known[step.verb], step)
             elapsed = time.monotonic() - began
+            self._tell_woken(cell)
             result = StepResult(
                 index=index,
                 section=section,
@@ -157,6 +159,14 @@ class _Run:
             on = self._spec.scenario.checklist and section == "feature"
             if not on or ending.verdict is Verdict.INFRA or not cell.excuse_domains():
                 break
+
+    def _tell_woken(self, cell: Cell) -> None:
+        """Keep that the simulator had to be helped, for a reader to judge what it means for the result."""
+        woken = sum(machine.woken for machine in cell.machines)
+        if woken > self._woken:
+            self._fact("simulator.cpus-woken", woken)
+            self._journal.note(f"CPUs that QEMU had put to sleep by mistake, woken so far: {woken}")
+            self._woken = woken
 
     async def _resume(self, warm: Warm) -> int:
         """Start from a template if there is one; the steps that it stands for are told as such. Returns how many."""

@@ -9,22 +9,42 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from sim.deadline import read_usage
 from sim.qmp import Qmp
+from sim.rsp import MSR, PC, StubClient
 
 # Interrupt vectors of a PowerPC (Power ISA, Book III, "Interrupt Vector Offsets"): external and decrementer; and where
 # they are with address translation on (LPCR[AIL] = 3), as Linux asks for on a POWER9.
 VECTORS = (0x500, 0x900, 0xC000_0000_0000_4500, 0xC000_0000_0000_4900)
-# At a vector no other interrupt is taken.
-MSR_EE = 1 << 15
+# At a vector no other interrupt is taken; a CPU that has ceded takes them (PAPR, H_CEDE).
+MSR_EE, MSR_LE = 1 << 15, 1
+# What SRR1 says of the interrupt itself, in the place of bits of the machine state (bits 33 to 36 and 42 to 47).
+SRR1_ABOUT = 0x783F_0000
 # So long (s) QEMU's answers are waited for; all CPUs that sleep use less than this (s) of the host's meanwhile.
 PATIENCE, ASLEEP = 5.0, 0.05
-_CPU = re.compile(r"^CPU#(\d+)\s*\nNIP ([0-9a-f]{16}).*?\nMSR ([0-9a-f]{16})", re.MULTILINE)
+_CPU = re.compile(
+    r"^CPU#(\d+)\s*\nNIP ([0-9a-f]{16}).*?\nMSR ([0-9a-f]{16})(?:(?!\nCPU#).)*?"
+    r"SRR0 ([0-9a-f]{16}) +SRR1 ([0-9a-f]{16})",
+    re.MULTILINE | re.DOTALL,
+)
 
 
-async def lost_cpus(qmp: Qmp, pid: int, threads: Sequence[int]) -> list[int]:
+@dataclass(frozen=True)
+class LostCpu:
+    """A CPU that stands at an interrupt vector: its number, its state there, place and state before the interrupt."""
+
+    cpu: int
+    msr: int
+    nip_before: int
+    msr_before: int
+
+
+async def lost_cpus(qmp: Qmp, pid: int, threads: Sequence[int]) -> list[LostCpu]:
     """Return the CPUs that stand at an interrupt vector while their machine sleeps. Raises QmpFailed, TimeoutError."""
     before = read_usage(pid, threads).ran
     async with asyncio.timeout(PATIENCE):
@@ -36,14 +56,32 @@ async def lost_cpus(qmp: Qmp, pid: int, threads: Sequence[int]) -> list[int]:
     return first if first == second and read_usage(pid, threads).ran - before < ASLEEP else []
 
 
-async def _ask(qmp: Qmp) -> list[int]:
+async def wake(lost: Sequence[LostCpu], stub: socket.socket) -> None:
+    """Undo the interrupts of lost CPUs, through a stub for which their machine stands still; it then goes on.
+
+    Raises StubRefused, TimeoutError.
+    """
+    async with asyncio.timeout(PATIENCE), StubClient(stub) as client:
+        for each in lost:
+            await client.select(each.cpu)
+            await client.write(PC, each.nip_before, _order(each.msr))
+            await client.write(MSR, each.msr_before, _order(each.msr))
+        await client.leave()
+
+
+def _order(msr: int) -> Literal["big", "little"]:
+    return "little" if msr & MSR_LE else "big"
+
+
+async def _ask(qmp: Qmp) -> list[LostCpu]:
     return standing(str(await qmp.execute("human-monitor-command", command_line="info registers -a")))
 
 
-def standing(registers: str) -> list[int]:
-    """Return which CPUs stand at an interrupt vector, from what QEMU's monitor tells of their registers."""
-    return [
-        int(cpu)
-        for cpu, nip, msr in _CPU.findall(registers.replace("\r", ""))
-        if int(nip, 16) in VECTORS and not int(msr, 16) & MSR_EE
-    ]
+def standing(registers: str) -> list[LostCpu]:
+    """Return the CPUs that stand at an interrupt vector, from what QEMU's monitor tells of their registers."""
+    found = []
+    for match in _CPU.finditer(registers.replace("\r", "")):
+        cpu, nip, msr, srr0, srr1 = int(match[1]), *(int(word, 16) for word in match.groups()[1:])
+        if nip in VECTORS and not msr & MSR_EE and srr1 & MSR_EE:
+            found.append(LostCpu(cpu, msr, srr0, srr1 & ~SRR1_ABOUT))
+    return found

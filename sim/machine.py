@@ -7,7 +7,7 @@ import contextlib
 import shlex
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +19,11 @@ from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
-from sim.lost import lost_cpus
+from sim.lost import LostCpu, lost_cpus, wake
 from sim.platform import DOM0, Platform
 from sim.qemu import QemuBinary, QemuProcess
 from sim.qmp import Qmp
+from sim.rsp import StubRefused
 from sim.shell import Shell
 from sim.stub import CHARDEV, close_stub, open_stub
 
@@ -149,6 +150,8 @@ class Machine:
         self.console: Console
         self.command: Shell
         self.version = ""
+        # How many CPUs QEMU has put to sleep by mistake, and were woken (sim/lost.py).
+        self.woken = 0
         # Set when the guest is about to switch itself off: its end then ends no wait.
         self.may_stop = False
         self._ends: dict[str, socket.socket] = {}
@@ -295,12 +298,13 @@ class Machine:
                     self._raise_end()
                     meter.check()
                     if meter.slept(LOST_AFTER):
-                        await self._raise_lost(what)
+                        await self._wake_lost(what)
             result = task.result()
             await self._raise_alarm()
             return result
         except DeadlineExpired as error:
-            await self._raise_lost(str(error), error)
+            if lost := await self._wake_lost(what):
+                raise _cpu_lost(what, lost, "too late to wait for it again") from error
             raise
         except (QmpFailed, ConsoleClosed) as error:
             # A line that hangs up is only the symptom if QEMU itself has gone.
@@ -316,17 +320,22 @@ class Machine:
                     pending.cancel()
                     await asyncio.wait({pending})
 
-    async def _raise_lost(self, what: str, error: DeadlineExpired | None = None) -> None:
-        """Raise CpuLost if it is QEMU's own fault that nothing came."""
+    async def _wake_lost(self, what: str) -> list[LostCpu]:
+        """Wake CPUs that QEMU has put to sleep by mistake; returns which there were. Raises CpuLost if that fails."""
         try:
             lost = await lost_cpus(self.qmp, self.process.pid, self._vcpus)
         except (QmpFailed, TimeoutError):
-            return  # a QEMU that does not answer shows in other ways
-        if lost:
-            raise CpuLost(
-                f"{what}: QEMU has put CPU {', '.join(map(str, lost))} to sleep as it delivered an interrupt to it",
-                hint="a fault of the simulator, which says nothing about what runs on it: docs/findings.md",
-            ) from error
+            return []  # a QEMU that does not answer shows in other ways
+        if not lost:
+            return []
+        try:
+            with await self.open_debugger() as stub:
+                await wake(lost, stub)
+            await self.close_debugger()
+        except (QmpFailed, StubRefused, TimeoutError) as error:
+            raise _cpu_lost(what, lost, str(error)) from error
+        self.woken += len(lost)
+        return lost
 
     def _raise_end(self) -> None:
         """Raise what it means if the machine has stopped or QEMU has gone."""
@@ -365,3 +374,11 @@ class Machine:
             self.qmp, path, screen, lambda: {console.name: console.tail(LAST_LINES) for console in self._consoles}
         )
         return path
+
+
+def _cpu_lost(what: str, lost: Sequence[LostCpu], why: str) -> CpuLost:
+    cpus = ", ".join(str(each.cpu) for each in lost)
+    return CpuLost(
+        f"{what}: QEMU has put CPU {cpus} to sleep as it delivered an interrupt to it: {why}",
+        hint="a fault of the simulator, which says nothing about what runs on it: docs/findings.md",
+    )

@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("platform", help="see `./testbed list platforms`")
     made.add_argument("-H", "--hypervisor", help="default: the first one of the platform")
-    made.add_argument("-k", "--kernel", default="fixed", help="kernel column, or your own vmlinux (default: fixed)")
+    made.add_argument("-k", "--kernel", help="kernel column, or your own vmlinux (default: the hypervisor's last)")
     made.add_argument("--initrd", type=Path, help="your own initramfs (then nothing is known of what is in it)")
     made.add_argument("--append", default="", help="more arguments for the kernel")
     made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
@@ -82,13 +82,14 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _choose(cells: Sequence[PlannedCell], options: argparse.Namespace) -> PlannedCell:
+    there = [h for h in load_hypervisors().values() if options.platform in h.platforms]
+    if options.hypervisor and options.hypervisor not in (hypervisor.name for hypervisor in there):
+        known = [hypervisor.name for hypervisor in there]
+        raise UsageError(f"{options.hypervisor} does not run on {options.platform}{suggest(options.hypervisor, known)}")
     if not cells:
-        known = list(load_hypervisors())
-        raise UsageError(
-            f"{options.hypervisor or 'no hypervisor'} does not run on {options.platform}"
-            f"{suggest(options.hypervisor or '', known)}"
-        )
-    return cells[0]
+        known = [name for hypervisor in there for name in hypervisor.kernels]
+        raise UsageError(f"{options.platform} has no kernel '{options.kernel}'{suggest(options.kernel or '', known)}")
+    return [cell for cell in cells if cell.hypervisor.name == cells[0].hypervisor.name][-1]
 
 
 def _with_initrd(spec: RunSpec, initrd: Path) -> RunSpec:

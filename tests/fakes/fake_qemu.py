@@ -20,7 +20,10 @@ GREETING = {"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 13}, 
 
 
 # What QEMU's monitor tells of a CPU that was put to sleep as an interrupt was delivered to it.
-LOST = "\r\nCPU#0\r\nNIP 0000000000000900   LR c000000000078414\r\nMSR 8000000000000000 HID0 0000000060000000\r\n"
+LOST = (
+    "\r\nCPU#0\r\nNIP 0000000000000900   LR c000000000078414\r\nMSR 8000000000000000 HID0 0000000060000000\r\n"
+    " SRR0 c0000000000764c0  SRR1 800000000200a032\r\n"
+)
 
 
 def descriptors(args: list[str]) -> dict[str, int]:

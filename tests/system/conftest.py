@@ -39,12 +39,13 @@ def _images(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def spec_for(tmp_path: Path) -> Callable[..., RunSpec]:
-    """Return a maker of run-specs for steps of the test's own, on g5 with the fixed kernel unless told otherwise."""
+    """Return a maker of run-specs for steps of the test's own, on g5 with KVM-PR, fixed, unless told otherwise."""
 
     def make(steps: str, platform: str = "g5", kernel: str = "fixed", **choice: Any) -> RunSpec:
         path = tmp_path / "sabotage.yaml"
         path.write_text(HEAD + steps)
-        (cell,) = plan([load_scenario(path)], Choice(platform, "kvm-pr", kernel, **{"templates": "use", **choice}))
+        chosen = {"platform": platform, "hypervisor": "kvm-pr", "kernel": kernel, "templates": "use", **choice}
+        (cell,) = plan([load_scenario(path)], Choice(**chosen))
         return make_spec(cell, "test")
 
     return make

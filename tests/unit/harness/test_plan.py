@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from base.errors import UsageError
 from harness.hypervisor import load_hypervisors
 from harness.plan import Choice, plan
+from harness.qemus import own_version
 from harness.scenario import MachineWish, Scenario, load_heads
 from results.features import load_features
 from sim.platform import load_platforms
@@ -95,3 +97,39 @@ def test_a_scenario_about_more_cpus_than_a_board_has_is_not_applicable() -> None
     reasons = {cell.platform.name: cell.not_applicable for cell in cells}
     assert reasons["g5"] == "g5 has at most 1 CPU, the scenario is about 2"
     assert reasons["pseries-970"] is None
+
+
+def test_another_qemu_is_an_axis_and_the_hypervisor_s_own_is_none() -> None:
+    scenario = Scenario(name="s", feature="f", summary="")
+    (other,) = plan([scenario], Choice("g5", None, "fixed", qemu="7.2"))
+    assert other.id().id == "s.g5.kvm-pr.fixed.qemu-7.2"
+    assert (other.qemu_image, other.images[0]) == ("qemu-7.2", "qemu-7.2")
+    assert "7.2" in other.name
+    (same,) = plan([scenario], Choice("g5", None, "fixed", qemu="10.0"))
+    assert same.id() == plan([scenario], Choice("g5", None, "fixed"))[0].id()
+
+
+def test_a_qemu_of_the_user_s_is_asked_for_its_version(tmp_path: Path) -> None:
+    program = tmp_path / "qemu"
+    program.write_text("#!/bin/sh\necho QEMU emulator version 11.2.50 \\(v11.1.0-7-g0\\)\n")
+    program.chmod(0o755)
+    assert own_version(program) == "11.2.50"
+    scenario = Scenario(name="s", feature="f", summary="")
+    (cell,) = plan([scenario], Choice("g5", None, "fixed", qemu=str(program)))
+    assert cell.id().id == "s.g5.kvm-pr.fixed.qemu-own"
+    assert not any(name.startswith("qemu-1") for name in cell.images)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("7.3", "no QEMU '7.3'; did you mean '7.2'?, or name the file of a qemu-system-ppc64"),
+        ("./none", "no QEMU at ./none"),
+        ("{text}", "does not run: "),
+        ("/bin/false", "/bin/false is no QEMU: to `--version` it said false"),
+    ],
+)
+def test_what_is_no_qemu_is_told_before_anything_starts(word: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        Choice(qemu=word.format(text=tmp_path / "text")).check()

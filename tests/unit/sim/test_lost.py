@@ -1,10 +1,15 @@
-"""A CPU that QEMU has lost is told from one that sleeps, runs, or was stopped."""
+"""A CPU that QEMU has lost is told from one that sleeps, runs, or was stopped; and it can be woken."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from dataclasses import replace
+
 import pytest
 
-from sim.lost import standing
+from sim.lost import LostCpu, standing, wake
+from sim.rsp import StubRefused
 
 # Of a real dom0 with four CPUs, of which the second was lost; shortened.
 LOST = """
@@ -12,17 +17,20 @@ CPU#0
 NIP c0000000000779e0   LR c0000000000799a4 CTR c000000000079900 XER 0000000000000000 CPU#0
 MSR 800000000200b032 HID0 0000000060000000  HF 26102016 iidx 1 didx 1
 TB 00000009 40186058206 DECR 1006654665
+ SRR0 c0000000000779e0  SRR1 800000000200b032    PVR 0000000000440101 VRSAVE 0000000000000000
 
 CPU#1
 NIP 0000000000000900   LR c0000000000799a4 CTR c000000000079900 XER 0000000000000000 CPU#1
 MSR 8000000000001000 HID0 0000000060000000  HF 6c100006 iidx 3 didx 3
 TB 00000009 40186068190 DECR 3685841442
+ SRR0 c0000000000764c0  SRR1 800000004208a032    PVR 0000000000440101 VRSAVE 0000000000000000
 """
+FOUND = LostCpu(cpu=1, msr=0x8000000000001000, nip_before=0xC0000000000764C0, msr_before=0x800000000200A032)
 
 
 def test_one_of_two_is_lost() -> None:
-    assert standing(LOST) == [1]
-    assert standing(LOST.replace("\n", "\r\n")) == [1]
+    assert standing(LOST) == [FOUND]
+    assert standing(LOST.replace("\n", "\r\n")) == [FOUND]
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,7 @@ def test_one_of_two_is_lost() -> None:
         ("NIP 0000000000000900", "NIP 0000000000000904"),  # it runs: it has done one instruction
         ("NIP 0000000000000900", "NIP c000000000000900"),  # not in real mode
         ("MSR 8000000000001000", "MSR 8000000000009000"),  # it takes interrupts
+        ("SRR1 800000004208a032", "SRR1 8000000042082032"),  # it had not ceded
     ],
 )
 def test_others_are_not(what: str, instead: str) -> None:
@@ -46,8 +55,47 @@ def test_others_are_not(what: str, instead: str) -> None:
     ],
 )
 def test_so_is_this_one(what: str, instead: str) -> None:
-    assert standing(LOST.replace(what, instead)) == [1]
+    assert [found.cpu for found in standing(LOST.replace(what, instead))] == [1]
 
 
 def test_nothing_is_told_of_a_silent_qemu() -> None:
     assert standing("") == []
+
+
+async def _told(lost: LostCpu, answers: list[bytes]) -> list[bytes]:
+    """Wake a CPU through a stub that gives these answers; returns what the stub was told."""
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    heard: list[bytes] = []
+
+    async def stub() -> None:
+        for answer in answers:
+            await reader.readuntil(b"$")
+            heard.append((await reader.readuntil(b"#"))[:-1])
+            assert int(await reader.readexactly(2), 16) == sum(heard[-1]) % 256
+            writer.write(b"+$" + answer + b"#00")
+        writer.close()
+
+    task = asyncio.create_task(stub())
+    try:
+        await wake([lost], ours)
+    finally:
+        await task
+    return heard
+
+
+def test_a_lost_cpu_gets_its_place_and_state_back() -> None:
+    heard = asyncio.run(_told(FOUND, [b"OK"] * 4))
+    assert heard == [b"Hg2", b"P40=c0000000000764c0", b"P41=800000000200a032", b"D;1"]
+
+
+def test_registers_go_in_the_order_of_bytes_that_the_cpu_has() -> None:
+    heard = asyncio.run(_told(replace(FOUND, msr=0x8000000000001031), [b"OK"] * 4))
+    assert heard[1] == b"P40=c0640700000000c0"
+
+
+def test_a_stub_that_refuses_or_hangs_up_is_told() -> None:
+    with pytest.raises(StubRefused, match="said 'E14' to 'P40="):
+        asyncio.run(_told(FOUND, [b"OK", b"E14"]))
+    with pytest.raises(StubRefused, match="hung up at 'P41="):
+        asyncio.run(_told(FOUND, [b"OK", b"OK"]))
