@@ -206,15 +206,18 @@ class Gdb:
         await self.command(f"-data-write-memory-bytes {address:#x} {data.hex()}")
 
     async def insert(self, symbol: str) -> tuple[str, int]:
-        """Set a breakpoint at the first instruction of a symbol; returns its number and address. Raises GdbRefused."""
+        """Set a breakpoint at the first instruction of a function; returns its number and address. Raises GdbRefused.
+
+        In big-endian kernels (ELFv1) a function's own name is its descriptor's; its code has a dot before it.
+        """
         try:
-            made = (await self.command(f"-break-insert \"*'{symbol}'\""))["bkpt"]
-        except GdbRefused as error:
-            raise GdbRefused(
-                f"no breakpoint at {symbol}: {error}",
-                hint="a name as `nm vmlinux` shows it; code has a dot before its name in this ABI",
-            ) from error
-        return made["number"], int(made["addr"], 0)
+            made = await self.command(f"-break-insert \"*'.{symbol}'\"")
+        except GdbRefused:
+            try:
+                made = await self.command(f"-break-insert \"*'{symbol}'\"")
+            except GdbRefused as error:
+                raise GdbRefused(f"no breakpoint at {symbol}: {error}", hint="as `nm vmlinux` shows it") from error
+        return made["bkpt"]["number"], int(made["bkpt"]["addr"], 0)
 
     async def delete(self, number: str) -> None:
         """Take a breakpoint away. Raises GdbRefused."""

@@ -55,7 +55,8 @@ class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
     `offers` are things that only some hypervisors have for a domU, and that a scenario may need. `alarms` are lines by
-    which it says on a console that a guest is lost.
+    which it says on a console that a guest is lost. `hcall_exits` is the counter of KVM's, per vCPU,
+    that takes in every hypercall.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Hypervisor(Named):
     kernels: dict[str, Column] = Field(min_length=1)
     domu: DomuMachine
     offers: tuple[str, ...] = ()
+    hcall_exits: str = "sum_exits"
     alarms: tuple[AlarmRule, ...] = ()
 
     @model_validator(mode="after")

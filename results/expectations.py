@@ -55,7 +55,7 @@ class CellPattern(Model):
 
 
 class Expectation(Model):
-    """One known difference.
+    """One known difference. With `pass` beside `fail` or `timeout` it is one that shows now and then.
 
     `versions` limits it by version ranges (PEP 440): `qemu` is the cell's outer QEMU, any other name a fact
     of the result (`kernel`: the release under test). `section` limits it to failures in the preparation or
@@ -64,7 +64,7 @@ class Expectation(Model):
     """
 
     cell: CellPattern
-    expect: tuple[Literal["fail", "timeout"], ...]
+    expect: tuple[Literal["fail", "timeout", "pass"], ...]
     why: str = Field(min_length=1)
     link: str = Field(min_length=1)
     versions: dict[str, str] = Field(default_factory=dict)
@@ -76,6 +76,13 @@ class Expectation(Model):
     @classmethod
     def _one_or_many(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("expect")
+    @classmethod
+    def _fails(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not {"fail", "timeout"} & set(value):
+            raise ValueError("an expectation is of what fails: `fail` or `timeout`, and `pass` only beside them")
+        return value
 
     @field_validator("versions")
     @classmethod
@@ -161,6 +168,8 @@ class Expectations:
                 remarks.append(f"the expectation '{entry.why}' does not apply: {mismatch}")
             elif today > entry.expires:
                 remarks.append(f"the expectation '{entry.why}' expired on {entry.expires}")
+            elif raw is Verdict.PASS and "pass" in entry.expect:
+                return Judgement(raw)
             elif raw is Verdict.PASS:
                 message = f"unexpected pass; expected {' or '.join(entry.expect)} because: {entry.why}"
                 return Judgement(Verdict.XPASS, entry, f"{message} (fixed? then remove the expectation)")

@@ -251,9 +251,13 @@ class Machine:
         return console
 
     async def close_console(self, console: Console) -> None:
-        """Read a console no longer: its domain is gone. An alarm that it has shown no longer ends a wait."""
-        self._consoles.remove(console)
-        await console.close()
+        """Read a console no longer: its domain is gone. An alarm that it has shown no longer ends a wait.
+
+        May be called again: a domU whose migration went wrong is let go of in two ways.
+        """
+        if console in self._consoles:
+            self._consoles.remove(console)
+            await console.close()
 
     async def open_debugger(self) -> socket.socket:
         """Stop the machine for a gdb, whose end of the connection is returned. Raises QmpFailed."""

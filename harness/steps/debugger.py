@@ -36,13 +36,13 @@ class DebuggerParams(DomainParams):
 class BreakParams(DebuggerParams):
     """Parameters of `debugger-breaks`.
 
-    `at` is a symbol of the kernel's code, as its symbol table has it; `command` makes the domain go there;
+    `at` is a function of the kernel; `command` makes the domain go there;
     `callers` are the functions that must have called it, the nearest first.
     """
 
-    at: str = ".sys_sethostname"
+    at: str = "sys_sethostname"
     command: str = 'hostname "$(hostname)"'
-    callers: tuple[str, ...] = ("system_call_exception", "system_call_common")
+    callers: tuple[str, ...] = ("system_call_exception",)
 
 
 class StepsParams(BreakParams):

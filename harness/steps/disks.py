@@ -96,7 +96,7 @@ async def keeps_files(cell: Cell, params: WriteParams) -> str:
     script = f"""
         {find_disk(cell, params.disk)}
         set -e
-        mkfs.ext2 $disk >/dev/null
+        mke2fs $disk >/dev/null
         mkdir -p /mnt/{params.disk}
         mount -t ext2 $disk /mnt/{params.disk}
         dd if=/dev/urandom of=/mnt/{params.disk}/file bs=65536 count={params.size * 16} conv=fsync 2>/dev/null

@@ -140,9 +140,10 @@ async def sends(cell: Cell, params: TransferParams) -> str:
     address = address_of(cell, target)
     got, done = f"/run/from-{source}", f"/run/from-{source}.done"
     listen = (
-        f"rm -f {done}; {{ nc -l -p {PORT} >{got}; touch {done}; }} </dev/null >/dev/null 2>&1 & "
-        # Listening is seen in the kernel's table: 0A is TCP_LISTEN.
-        f"until grep -q ':{PORT:04X} 00000000:0000 0A' /proc/net/tcp; do usleep 20000; done"
+        # A program at the other end, because some nc leave when their own input ends.
+        f"rm -f {done}; nc -l -p {PORT} -e sh -c 'cat >{got}; touch {done}' </dev/null >/dev/null 2>&1 & "
+        # Listening is seen in the kernel's tables (one for IPv6, whose sockets take both): 0A is TCP_LISTEN.
+        f"until cat /proc/net/tcp* | grep -q ':{PORT:04X} 0*:0000 0A'; do usleep 20000; done"
     )
     await cell.must(target, listen, params.within)
     # In a file first: the checksum is of what was sent, not of what was meant to be.

@@ -92,7 +92,7 @@ async def starts_work(cell: Cell, params: StartParams) -> str:
         raise StepFailed("activity `disk` needs the parameter `disk`, and only that does")
     script = f"mkdir -p {FOLDER} {MOUNT}\n"
     if params.disk is not None:
-        script += f"{find_disk(cell, params.disk)}\nmkfs.ext2 $disk >/dev/null\nmount -t ext2 $disk {MOUNT} || exit 1\n"
+        script += f"{find_disk(cell, params.disk)}\nmke2fs $disk >/dev/null\nmount -t ext2 $disk {MOUNT} || exit 1\n"
     for activity in params.at:
         body = _START[activity].replace("PEER", address_of(cell, params.peer))
         script += f"( {body} ) </dev/null >/dev/null 2>{FOLDER}/{activity}.err & echo $! >{FOLDER}/{activity}.pid\n"

@@ -61,6 +61,17 @@ def test_an_unexpected_pass_is_loud(write: Write) -> None:
     assert exit_code([result("p|p", expectations=write(ENTRY))]) == 1
 
 
+@pytest.mark.parametrize(("raw", "verdict"), [("fail", "xfail"), ("timeout", "timeout"), ("pass", "pass")])
+def test_what_fails_now_and_then_may_pass(write: Write, raw: str, verdict: str) -> None:
+    unsteady = ENTRY.replace("expect: [fail, timeout]", "expect: [fail, pass]")
+    assert write(unsteady).judge(cell(), Verdict(raw), {}, TODAY).verdict == verdict
+
+
+def test_a_pass_alone_is_nothing_to_expect(write: Write) -> None:
+    with pytest.raises(YamlError, match="an expectation is of what fails"):
+        write(ENTRY.replace("expect: [fail, timeout]", "expect: pass"))
+
+
 def test_only_the_expected_kind_of_failure_is_expected(write: Write) -> None:
     judged = write(ENTRY.replace("[fail, timeout]", "fail")).judge(cell(), Verdict.TIMEOUT, {}, TODAY)
     assert judged.verdict == "timeout"
