@@ -29,7 +29,7 @@ PROMPT = r"\d+ > "
     ("platform", "firmware"), [("g5", "openbios"), ("pseries-970", "slof"), ("pseries-power9", "slof")]
 )
 def test_firmware_answers_a_person(platform: str, firmware: str, firmware_spec: Make, tmp_path: Path) -> None:
-    """Both speak Forth: a sum typed in must come back computed."""
+    """All speak Forth: a sum typed in must come back computed."""
     lines = (Exchange(expect=PROMPT), Exchange(send="decimal 123 457 * .\r"), Exchange(expect=r"56211"))
 
     async def scene() -> None:

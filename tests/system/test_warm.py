@@ -85,7 +85,7 @@ def test_a_machine_that_does_not_answer_when_it_is_resumed_is_not_used(
     spec_for: Make, store: TemplateStore, tmp_path: Path
 ) -> None:
     """A dom0 whose `renew` ends it: what is tried beside it fails, the cell itself goes on."""
-    trick = 'printf "#!/bin/sh\\nreboot -f\\n" >/usr/sbin/renew'
+    trick = 'cd /usr/sbin && rm renew && printf "#!/bin/sh\\nreboot -f\\n" >renew && chmod 755 renew'
     steps = f"prepare:\n  - boot-dom0\n  - run: {{domain: dom0, command: '{trick}'}}\nsteps: [answers: dom0]\n"
     result = _run(spec_for(steps, templates="make"), tmp_path / "cell0")
     assert result.status == "yes"
