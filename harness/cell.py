@@ -238,7 +238,8 @@ class Cell:
 
     async def run(self, domain: str, command: str, seconds: float) -> Answer:
         """Run a command in a domain and return its answer, whatever its status. Raises as `wait`."""
-        short = command if len(command) <= SHOWN else f"{command[:SHOWN]}..."
+        shown = " ".join(command.split())
+        short = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}..."
         return await self.wait(f"{domain} runs `{short}`", self.shell(domain).run(command), seconds, domain=domain)
 
     async def must(self, domain: str, command: str, seconds: float) -> str:

@@ -16,6 +16,7 @@ from images import Artifact
 # Images of outer QEMUs are named by their version; `qemu-970` is one for inside.
 _IMAGE = re.compile(r"^qemu-(\d+\.[\w.-]+)$")
 _PACKAGE = "qemu-system-ppc"
+# Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
 _SAYS = re.compile(r"QEMU emulator version (\d+(?:\.\d+)+)")
 # A QEMU tells its version at once (s).

@@ -109,7 +109,9 @@ def build_grid(site: Site) -> Grid:
 
 def _column(entry: Entry) -> Column:
     cell = entry.result.cell
-    return Column(cell.platform, cell.hypervisor, cell.kernel, cell.qemu)
+    # A build of the user's is not the release whose version it tells.
+    own = "-own" if cell.qemu and cell.axes.get("qemu") == "own" else ""
+    return Column(cell.platform, cell.hypervisor, cell.kernel, cell.qemu + own)
 
 
 def _columns(entries: Iterable[Entry]) -> tuple[Column, ...]:

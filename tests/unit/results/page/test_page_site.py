@@ -60,18 +60,21 @@ def test_rows_are_xenppcs_then_ours_and_columns_know_their_qemu() -> None:
     run = create_run([])
     execute(run, "|p", scenario="a", qemu="10.0.13")
     execute(run, "|f", scenario="a", qemu="11.0.1", axes={"qemu": "11.0.1"})
+    execute(run, "|p", scenario="a", qemu="11.0.1", axes={"qemu": "own"})
     execute(run, "|p", scenario="b", feature="grub", platform="pseries-970", qemu="10.0.13")
     grid = build_grid(gather())
     assert [feature.name for feature in grid.features[:2]] == ["dom0-boot", "domu-boot"]
     assert grid.columns == (
         Column("g5", "kvm-pr", "stock", "10.0.13"),
         Column("g5", "kvm-pr", "stock", "11.0.1"),
+        Column("g5", "kvm-pr", "stock", "11.0.1-own"),
         Column("pseries-970", "kvm-pr", "stock", "10.0.13"),
     )
     row = {column.slug: place.status for column, place in grid.row(grid.features[1])}
     assert row == {
         "g5.kvm-pr.stock.10.0.13": "yes",
         "g5.kvm-pr.stock.11.0.1": "no",
+        "g5.kvm-pr.stock.11.0.1-own": "yes",
         "pseries-970.kvm-pr.stock.10.0.13": "untested",
     }
 
