@@ -63,8 +63,8 @@ def read_banner(data: bytes) -> tuple[str, str] | None:
 def build_id(notes: bytes, order: Literal["big", "little"] = "big") -> str:
     """Return the GNU build id in a block of ELF notes as hexadecimal digits, "" if there is none.
 
-    A note is three words (length of name, of content, type), name and
-    content, each padded to four bytes (ELF specification, Note Section).
+    `order` is that of the bytes in a word. A note is three words (length of name, of content, type), name and content,
+    each padded to four bytes (ELF specification, Note Section).
     """
     offset = 0
     while offset + 12 <= len(notes):

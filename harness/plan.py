@@ -53,7 +53,7 @@ class Choice:
 
     def check(self) -> None:
         """Raise UsageError for a name that does not exist, or a file that is no kernel or QEMU."""
-        self.own_qemu  # noqa: B018  (raises)
+        own_qemu(self.qemu)
         if self.platform:
             platform = find_platform(self.platform)
             platform.choose_firmware(self.firmware)

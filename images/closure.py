@@ -41,13 +41,6 @@ class Root:
                 return found if found.exists() else None
         return None
 
-    def read(self, path: str) -> bytes:
-        """Return a file's content. Raises BuildError when there is none."""
-        found = self.find(path)
-        if found is None or not found.is_file():
-            raise BuildError(f"the unpacked packages have no {path}", where=str(self._folder))
-        return found.read_bytes()
-
     def programs(self, paths: Iterable[str]) -> dict[str, Path]:
         """Return programs and libraries with their interpreters and all libraries they need, by path.
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sim.deadline import read_usage
+from sim.deadline import STIRS, read_usage
 from sim.qmp import Qmp
 from sim.rsp import MSR, PC, StubClient
 
@@ -25,8 +25,8 @@ VECTORS = (0x500, 0x900, 0xC000_0000_0000_4500, 0xC000_0000_0000_4900)
 MSR_EE, MSR_LE = 1 << 15, 1
 # What SRR1 says of the interrupt itself, in the place of bits of the machine state (bits 33 to 36 and 42 to 47).
 SRR1_ABOUT = 0x783F_0000
-# So long (s) QEMU's answers are waited for; all CPUs that sleep use less than this (s) of the host's meanwhile.
-PATIENCE, ASLEEP = 5.0, 0.05
+# So long (s) QEMU's answers are waited for.
+PATIENCE = 5.0
 _CPU = re.compile(
     r"^CPU#(\d+)\s*\nNIP ([0-9a-f]{16}).*?\nMSR ([0-9a-f]{16})(?:(?!\nCPU#).)*?"
     r"SRR0 ([0-9a-f]{16}) +SRR1 ([0-9a-f]{16})",
@@ -53,7 +53,7 @@ async def lost_cpus(qmp: Qmp, pid: int, threads: Sequence[int]) -> list[LostCpu]
         first = await _ask(qmp)
         second = await _ask(qmp)
     # A CPU that runs, or waits for a processor of the host, is not lost: it is somewhere else the next moment.
-    return first if first == second and read_usage(pid, threads).ran - before < ASLEEP else []
+    return first if first == second and read_usage(pid, threads).ran - before < STIRS else []
 
 
 async def wake(lost: Sequence[LostCpu], stub: socket.socket) -> None:

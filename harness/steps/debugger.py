@@ -7,6 +7,7 @@ import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import Field
@@ -37,12 +38,12 @@ class BreakParams(DebuggerParams):
     """Parameters of `debugger-breaks`.
 
     `at` is a function of the kernel; `command` makes the domain go there;
-    `callers` are the functions that must have called it, the nearest first.
+    `callers` are the functions that must have called it, the nearest first, as shell patterns.
     """
 
     at: str = "sys_sethostname"
     command: str = 'hostname "$(hostname)"'
-    callers: tuple[str, ...] = ("system_call_exception",)
+    callers: tuple[str, ...] = ("system_call_exception", "system_call*_common")
 
 
 class StepsParams(BreakParams):
@@ -122,7 +123,8 @@ async def debugger_breaks(cell: Cell, params: BreakParams) -> str:
 
     async def look(gdb: Gdb) -> str:
         frames = await gdb.frames()
-        if tuple(frames[1 : 1 + len(params.callers)]) != params.callers:
+        called_by = frames[1 : 1 + len(params.callers)]
+        if len(called_by) < len(params.callers) or not all(map(fnmatchcase, called_by, params.callers)):
             raise StepFailed(f"{params.domain} is in {' < '.join(frames)}, not called by {' < '.join(params.callers)}")
         return " < ".join(frames)
 

@@ -94,7 +94,7 @@ async def _cpus_work(cell: Cell, name: str, count: int, params: WorkParams) -> s
     clock = [float(line.split()[0]) for line in middle.splitlines() if not line.startswith(("loop", "stolen"))]
     elapsed = clock[1] - clock[0]
     # What other guests took of a CPU that would have run: a kernel that knows it does not count it as the loop's.
-    stolen = guest_times("\n".join(re.findall(r"^stolen (\d+ \d+)$", middle, re.MULTILINE)))
+    stolen = ticks_between("\n".join(re.findall(r"^stolen (\d+ \d+)$", middle, re.MULTILINE)))
     shares = []
     for line in middle.splitlines():
         if line.startswith("loop"):
@@ -157,7 +157,7 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     """
     output = await cell.must(host, script, params.within)
     await end_loops(cell, loops, params.within)
-    guest = guest_times("\n".join(re.findall(r"^cpu\d+ \d+$", output, re.MULTILINE)))
+    guest = ticks_between("\n".join(re.findall(r"^cpu\d+ \d+$", output, re.MULTILINE)))
     threads_ran = thread_times(output)
     if sum(guest.values()) < sum(threads_ran.values()) / 2:
         # To a kernel that runs guests with interrupts off (KVM-HV), their time is that of their threads.
@@ -171,7 +171,7 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     return told
 
 
-def guest_times(output: str) -> dict[int, int]:
+def ticks_between(output: str) -> dict[int, int]:
     """Return how far a count of ticks came on each CPU, from two looks at /proc/stat in a row (`[cpu]N TICKS`)."""
     first: dict[int, int] = {}
     spent: dict[int, int] = {}

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from harness.steps.clock import until
-from harness.steps.smp import guest_times, interrupts, thread_times
+from harness.steps.smp import interrupts, thread_times, ticks_between
 from harness.steps.tools import core_offset
 from harness.steps.work import ADDEND, FACTOR, FIRST, MODULUS, chain, longest_gap
 from harness.verbs import StepFailed
@@ -40,7 +40,7 @@ def test_interrupts_are_found_by_label_and_by_name() -> None:
 
 def test_time_in_guests_is_what_was_added_between_two_looks() -> None:
     assert thread_times("thread 7 100 5 1\nthread 8 1 1 2\nthread 7 300 6 1\nthread 8 1 4 2\n") == {1: 201, 2: 3}
-    assert guest_times("cpu0 100\ncpu1 5\ncpu0 508\ncpu1 5\n") == {0: 408, 1: 0}
+    assert ticks_between("cpu0 100\ncpu1 5\ncpu0 508\ncpu1 5\n") == {0: 408, 1: 0}
 
 
 def _core(kind: int = 4, machine: int = 21, order: str = ">") -> bytes:
