@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from harness.bootdisk import boot_from_disk
 from harness.domain import Disk, Domain, DomainEnded
@@ -18,7 +18,7 @@ from harness.gdb import Debugger
 from harness.host import Host, make_slots, slots_for
 from harness.hypervisor import Hypervisor
 from harness.kernel import KernelIdentity
-from harness.links import Links
+from harness.links import Link, Links
 from harness.runspec import RunSpec
 from harness.toolstacks import Toolstack, find_toolstack
 from harness.verbs import StepFailed
@@ -35,6 +35,15 @@ from sim.shell import Answer, Shell
 from sim.snapshot import copied_memory, memory_file, saved_memory
 
 T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What is closed when it is no longer needed."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 # So much of a command is told in an error.
 SHOWN = 60
 
@@ -128,25 +137,39 @@ class Cell:
 
     def is_host(self, name: str) -> bool:
         """Whether a domain's name is that of a dom0."""
-        return name in self.spec.scenario.hosts
+        return name in self.spec.scenario.hosts or name in self._hosts
 
     def identity(self, name: str) -> KernelIdentity:
         """Return which kernel a domain is meant to run."""
         return self.spec.kernel_identity if self.is_host(name) else self.spec.domu_identity
 
-    async def start_machine(self, name: str = DOM0, *, saved: Path | None = None, again: bool = True) -> Machine:
-        """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError.
+    async def start_machine(
+        self,
+        name: str = DOM0,
+        *,
+        saved: Path | None = None,
+        again: bool = True,
+        also: Link | None = None,
+        hostname: str | None = None,
+        random: bool = True,
+    ) -> Machine:
+        """Start a simulated machine; it lives until the cell ends, or `end_machine`. Raises QemuRefused, InfraError.
 
         With `saved` it waits for the state that is in that folder; then `again` says whether it may itself be saved.
+        `also` is what its QEMU is given besides; its dom0 calls itself by `name` unless there is a `hostname`; `random`
+        says whether it has a random device.
         """
         link = self._links.of(name, self.spec.platform)
+        also = also or Link()
         ports = tuple(port for slot in self._slots for port in slot.ports)
         spec = replace(
             self.machine_spec,
             name=name,
+            hostname=hostname or name,
+            random=random,
             ports=ports,
-            args=(*self.machine_spec.args, *link.args),
-            fds=link.fds,
+            args=(*self.machine_spec.args, *link.args, *also.args),
+            fds=(*link.fds, *also.fds),
             ram=self._memory(name, saved, again=again),
             incoming=saved is not None,
         )
@@ -158,6 +181,15 @@ class Cell:
         await self._stack.enter_async_context(machine)
         self._stack.push_async_callback(self._close_domains, self._hosts[name])
         return machine
+
+    async def end_machine(self, name: str) -> None:
+        """End a machine before the cell ends; its evidence stays. Raises StepFailed if there is none of that name."""
+        await self.host(name).machine.stop()
+        del self._hosts[name]
+
+    def keep(self, file: Closable) -> None:
+        """Have a file closed when the cell ends."""
+        self._stack.callback(file.close)
 
     def _memory(self, name: str, saved: Path | None, *, again: bool) -> Ram | None:
         """Return the file that becomes the memory of a machine that is, or will be, saved with mapped memory."""

@@ -64,16 +64,18 @@ def _switch(on: bool) -> str:
 class MachineSpec:
     """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are.
 
-    `name` is its dom0's host name; `fds` are descriptors that `args` speak of, handed down as they are.
-    `alarms` are looked for on its consoles besides those of any Linux. Unless it `may_reboot`, a reset from
-    inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file `ram`; one that is
-    `incoming` waits for a saved state.
+    `name` is what its evidence is called after, `hostname` its dom0 ("": the same); `fds` are descriptors that `args`
+    speak of, handed down as they are. `alarms` are looked for on its consoles besides those of any Linux. Unless it
+    `may_reboot`, a reset from inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file
+    `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
     """
 
     platform: Platform
     qemu: QemuBinary
     firmware: str
     name: str = DOM0
+    hostname: str = ""
+    random: bool = True
     kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
@@ -94,7 +96,7 @@ class MachineSpec:
         parts = [
             f"console={consoles.log}",
             f"testbed.command={consoles.command}",
-            f"testbed.hostname={self.name}",
+            f"testbed.hostname={self.hostname or self.name}",
             self.platform.kernel_args,
             self.append,
         ]
@@ -113,6 +115,8 @@ class MachineSpec:
         if self.ram:
             args += ["-object", f"{self.ram.backend},size={memory}M"]
         args += [*self.platform.args, *firmware.args]
+        if self.random and self.platform.random:
+            args += ["-device", self.platform.random]
         # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
         args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
         for name, number in fds.items():

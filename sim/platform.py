@@ -56,7 +56,8 @@ class Platform(Named):
     `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
     device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
-    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one.
+    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
+    (QEMU's name) from which its kernel has entropy, "" for none.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Platform(Named):
     cpus: Annotated[int, Field(gt=0)] = 1
     max_cpus: Annotated[int, Field(gt=0)]
     args: tuple[str, ...] = ()
+    random: str = ""
     kernel_args: str = ""
     consoles: Consoles
     nic: str
