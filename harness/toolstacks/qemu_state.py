@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from typing import Any
 
 from harness.domain import Domain
@@ -12,6 +13,8 @@ from harness.verbs import StepFailed
 # Where a domU waits for another's state. Each waits on a port of its own.
 FIRST_PORT = 49152
 _ENDED = ("completed", "failed", "cancelled")
+# The first version of QEMU that reads and writes a state's file itself (its change log, "Migration").
+FILES_SINCE = (8, 2)
 
 
 async def save(domain: Domain, path: str) -> int:
@@ -20,7 +23,7 @@ async def save(domain: Domain, path: str) -> int:
     Raises StepFailed, QmpFailed.
     """
     await domain.qmp.execute("stop")
-    outcome = await _send(domain, f"file:{path}")
+    outcome = await _send(domain, await _address(domain, ">", path))
     if outcome["status"] != "completed":
         await domain.qmp.execute("cont")
         raise StepFailed(f"{domain.name} was not saved: {_why(outcome)}")
@@ -32,7 +35,7 @@ async def load(domain: Domain, path: str) -> None:
     """Let a waiting QEMU take a state in. Raises StateRefused, with its words, when it refuses."""
     await _events(domain)
     seen = len(domain.qmp.events)
-    await domain.qmp.execute("migrate-incoming", uri=f"file:{path}")
+    await domain.qmp.execute("migrate-incoming", uri=await _address(domain, "<", path))
     taken = asyncio.create_task(_finished(domain, seen))
     try:
         await asyncio.wait({taken, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
@@ -58,6 +61,14 @@ async def move(domain: Domain, target: Domain, address: str) -> Migrated:
     return Migrated(
         total=int(outcome["total-time"]), downtime=int(outcome["downtime"]), sent=int(outcome["ram"]["transferred"])
     )
+
+
+async def _address(domain: Domain, redirection: str, path: str) -> str:
+    """Return how this QEMU is told to write a state to a file (`>`), or to read one (`<`)."""
+    number = (await domain.qmp.execute("query-version"))["qemu"]
+    if (number["major"], number["minor"]) >= FILES_SINCE:
+        return f"file:{path}"
+    return f"exec:cat {redirection}{shlex.quote(path)}"
 
 
 async def _send(domain: Domain, uri: str) -> dict[str, Any]:
