@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
+from harness.steps.clock import until
 from harness.verbs import Seconds, StepFailed, verb
 
 # How far the guest's own account may be from the balloon's (MiB): the guest rounds to pages, not more.
 TOLERANCE = 2
 # The same for its free memory, which changes by itself a little.
 FREE_TOLERANCE = 16
+# How much of plugged memory a kernel may need for its account of it.
+BOOKKEEPING = 0.05
+# Seconds of the guest's clock in which its kernel has taken memory in, or given it up.
+PLUGGED_WITHIN = 20
 FILLED = "/tmp/filled"  # noqa: S108  (in the guest)
 _MEMINFO = re.compile(r"(MemTotal|MemFree): +(\d+) kB")
 
@@ -23,6 +29,13 @@ class SetParams(DomainParams):
     """Parameters of `mem-set`, `mem-max` and `mem-squeeze`: the balloon's target in MiB."""
 
     target: Annotated[int, Field(gt=0)]
+    within: Seconds = 60.0
+
+
+class ModuleParams(DomainParams):
+    """Parameters of `memory-attach` and `memory-detach`: the module's size in MiB."""
+
+    size: Annotated[int, Field(gt=0)] = 256
     within: Seconds = 60.0
 
 
@@ -69,6 +82,20 @@ async def mem_max(cell: Cell, params: SetParams) -> str:
     return f"asked for {params.target} MiB, has {size} MiB"
 
 
+@verb("memory-attach")
+async def memory_attach(cell: Cell, params: ModuleParams) -> str:
+    """Plug memory into a running domU; its kernel's MemTotal must grow by as much."""
+    work = cell.toolstack.attach_memory(cell.domain(params.domain), params.size)
+    return await _plugged(cell, params, f"{params.domain} gets {params.size} MiB more", work, params.size)
+
+
+@verb("memory-detach")
+async def memory_detach(cell: Cell, params: ModuleParams) -> str:
+    """Take plugged memory out of a running domU again; its kernel's MemTotal must shrink by as much."""
+    work = cell.toolstack.detach_memory(cell.domain(params.domain))
+    return await _plugged(cell, params, f"{params.domain} gives {params.size} MiB up", work, -params.size)
+
+
 @verb("fills-memory")
 async def fills_memory(cell: Cell, params: FillParams) -> str:
     """Let a domU keep numbers in its memory, each computed from the one before, from a random one on."""
@@ -107,6 +134,21 @@ async def memory_is_kept(cell: Cell, params: DomainParams) -> str:
     if answer.status != 0 or answer.output.strip() != str(wanted["size"]):
         raise StepFailed(f"{params.domain} put {wanted['size']} MiB into its memory, and has: {answer.output.strip()}")
     return f"{wanted['size']} MiB"
+
+
+async def _plugged(cell: Cell, params: ModuleParams, what: str, work: Coroutine[Any, Any, None], change: int) -> str:
+    """Wait for `work`, and then until the domU's MemTotal has changed by `change` MiB. Raises StepFailed."""
+    name = params.domain
+    before = await _memory(cell, name, "MemTotal", params.within)
+    await cell.wait(what, work, params.within, domain=name)
+    # A kernel takes a module in piece by piece, and keeps its account of the pages (struct page) in memory as well.
+    low, high = sorted((int(change * (1 - BOOKKEEPING)), change))
+    total = "$(($(sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo) >> 10))"
+    there = f"total={total}; [ $total -ge {before + low} ] && [ $total -le {before + high + TOLERANCE} ]"
+    wait = until(there, "echo its MemTotal is $total MiB; dmesg | tail -n 2", PLUGGED_WITHIN)
+    await cell.must(name, wait, params.within)
+    after = await _memory(cell, name, "MemTotal", params.within)
+    return f"{name}'s MemTotal {before} to {after} MiB"
 
 
 async def _memory(cell: Cell, name: str, account: str, seconds: float) -> int:

@@ -120,6 +120,14 @@ class Toolstack(Protocol):
         """Plug CPUs in or out until there are `count`."""
         ...
 
+    async def attach_memory(self, domain: Domain, size: int) -> None:
+        """Plug so many MiB of memory into a running domU."""
+        ...
+
+    async def detach_memory(self, domain: Domain) -> None:
+        """Take what was plugged in last out again; returns when the domU has let go of it."""
+        ...
+
     async def set_weight(self, domain: Domain, weight: int) -> None:
         """Give a domU's CPUs less of a busy dom0: 0 (all that others get) to 19 (least)."""
         ...

@@ -226,6 +226,14 @@ class QemuToolstack:
         """Plug CPU cores in or out."""
         await devices.set_vcpus(domain, count)
 
+    async def attach_memory(self, domain: Domain, size: int) -> None:
+        """Plug a memory module in."""
+        await devices.attach_memory(domain, size)
+
+    async def detach_memory(self, domain: Domain) -> None:
+        """Unplug the last memory module."""
+        await devices.detach_memory(domain)
+
     async def set_weight(self, domain: Domain, weight: int) -> None:
         """Set the nice value of the domU's vCPU threads in dom0's scheduler."""
         # Without -n: busybox's would add it to what there is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.domain import Disk, Domain
 from harness.toolstacks.qemu_args import PLUG, image_nodes, make_tap
 from harness.verbs import StepFailed
+from sim.errors import QmpFailed
 
 # A balloon that comes no nearer to its target in so many looks, half a second of dom0's time apart, has done what
 # it can.
@@ -12,6 +13,11 @@ VAIN_LOOKS = 10
 LOOK = "usleep 500000"
 # The index of a CPU's dynamic reconfiguration connector begins so (QEMU, include/hw/ppc/spapr_drc.h).
 CPU_CONNECTOR = 0x10000000
+MODULE = "dimm"
+# The option vector 5 that was agreed upon, and its bit for events of plugging: byte 6, bit 5 from the left (QEMU,
+# include/hw/ppc/spapr_ovec.h, OV5_HP_EVT).
+AGREED = "/proc/device-tree/chosen/ibm,architecture-vec-5"
+EVENTS_BYTE, EVENTS_BIT = 6, 0x04
 
 
 async def balloon(domain: Domain, target: int) -> int:
@@ -37,9 +43,10 @@ async def balloon_size(domain: Domain) -> int:
 async def set_vcpus(domain: Domain, count: int) -> None:
     """Plug CPU cores in or out until there are `count`. Raises StepFailed, QmpFailed.
 
-    A guest on a 970 is told of it by an RTAS event that its kernel leaves to a program (`drmgr` of powerpc-utils).
-    What that does in the guest, writing to /sys/kernel/dlpar, is done here.
+    A guest that has not asked for the events of plugging is told of it by an RTAS event that its kernel leaves to a
+    program (`drmgr` of powerpc-utils). What that does in the guest, writing to /sys/kernel/dlpar, is done here.
     """
+    by_itself = await _takes_events(domain)
     listed = await domain.qmp.execute("query-hotpluggable-cpus")
     cores = sorted(listed, key=lambda core: int(core["props"]["core-id"]))
     if count > len(cores):
@@ -48,12 +55,52 @@ async def set_vcpus(domain: Domain, count: int) -> None:
         there, core_id = "qom-path" in core, int(core["props"]["core-id"])
         if number < count and not there:
             await domain.qmp.execute("device_add", driver=core["type"], id=f"core{core_id}", core_id=core_id)
-            await _reconfigure(domain, f"cpu add index {CPU_CONNECTOR | core_id:#x}")
+            if not by_itself:
+                await _reconfigure(domain, f"cpu add index {CPU_CONNECTOR | core_id:#x}")
         elif number >= count and there:
             seen = len(domain.qmp.events)
             await domain.qmp.execute("device_del", id=core["qom-path"])
-            await _reconfigure(domain, f"cpu remove index {CPU_CONNECTOR | core_id:#x}")
+            if not by_itself:
+                await _reconfigure(domain, f"cpu remove index {CPU_CONNECTOR | core_id:#x}")
             await _gone(domain, seen, path=core["qom-path"])
+
+
+async def attach_memory(domain: Domain, size: int) -> None:
+    """Plug in a memory module of `size` MiB. Raises QmpFailed.
+
+    The guest is told by an event that its kernel answers itself, if it takes such events; one on a 970 does not.
+    """
+    name = f"{MODULE}{len(await _modules(domain))}"
+    await domain.qmp.execute("object-add", qom_type="memory-backend-ram", id=f"ram-{name}", size=size << 20)
+    try:
+        await domain.qmp.execute("device_add", driver="pc-dimm", id=name, memdev=f"ram-{name}")
+    except QmpFailed:
+        await domain.qmp.execute("object-del", id=f"ram-{name}")
+        raise
+
+
+async def detach_memory(domain: Domain) -> None:
+    """Unplug the memory module that was plugged in last. Raises QmpFailed, StepFailed."""
+    modules = await _modules(domain)
+    if not modules:
+        raise StepFailed(f"{domain.name} has no memory that was plugged in")
+    seen = len(domain.qmp.events)
+    await domain.qmp.execute("device_del", id=modules[-1])
+    await _gone(domain, seen, name=modules[-1])
+    await domain.qmp.execute("object-del", id=f"ram-{modules[-1]}")
+
+
+async def _modules(domain: Domain) -> list[str]:
+    """Return the names of the memory modules that were plugged in, in the order in which they were."""
+    listed = await domain.qmp.execute("query-memory-devices")
+    return sorted(name for module in listed if (name := module["data"].get("id", "")).startswith(MODULE))
+
+
+async def _takes_events(domain: Domain) -> bool:
+    """Whether the guest and its firmware agreed that its kernel itself answers when something is plugged."""
+    answer = await domain.command.run(f"hexdump -v -e '1/1 \"%02x\"' {AGREED}")
+    vector = bytes.fromhex(answer.output.strip()) if answer.status == 0 else b""
+    return len(vector) > EVENTS_BYTE and bool(vector[EVENTS_BYTE] & EVENTS_BIT)
 
 
 async def _reconfigure(domain: Domain, request: str) -> None:
