@@ -48,4 +48,5 @@ def _cell(spec: RunSpec, resolved: Resolved, journal: Journal, stack: AsyncExitS
         kernel=resolved.kernel,
         initrd=resolved.initrd,
         debugger=resolved.debugger,
+        bios=resolved.bios,
     )

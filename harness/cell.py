@@ -61,7 +61,7 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be; `fact`
+    `kernel`, `initrd`, `loader`, `qemu`, `debugger` and `bios` are what the run-spec's images turned out to be; `fact`
     records a circumstance for the result.
     """
 
@@ -80,6 +80,7 @@ class Cell:
         debugger: Debugger | None = None,
         args: tuple[str, ...] = (),
         may_reboot: bool = False,
+        bios: Path | None = None,
     ) -> None:
         self.spec = spec
         self.journal = journal
@@ -103,6 +104,7 @@ class Cell:
             args=args,
             may_reboot=may_reboot,
             alarms=spec.hypervisor.alarms,
+            bios=bios,
         )
         self._slots = make_slots(slots_for(len(spec.scenario.domus)), debugged=True)
         self._loader = loader

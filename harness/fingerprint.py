@@ -20,6 +20,8 @@ from harness.verbs import verbs
 FORM = "1"
 # Modules of ours, besides those of the verbs, that make a machine and what runs on it.
 _MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
+# What a platform's file says that makes no other machine.
+_IDLE = {"title", "note", "device_tree", "images", "own_firmware"}
 # How a module of verbs says that it takes something from another.
 _TAKES = re.compile(r"^from (harness\.steps\.\w+) import", re.MULTILINE)
 
@@ -37,8 +39,8 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
     return {
         "form": FORM,
         "qemu": f"{spec.cell.qemu} {spec.qemu.digest}",
-        "platform": _json(spec.platform.model_dump(mode="json", exclude={"title", "note", "device_tree"})),
-        "firmware": spec.firmware,
+        "platform": _json(spec.platform.model_dump(mode="json", exclude=_IDLE)),
+        "firmware": f"{spec.firmware} {spec.bios.sha256}" if spec.bios else spec.firmware,
         "machine": _json(scenario.machine.model_dump(mode="json")),
         "kernel": _digest(spec.kernel),
         "initrd": _digest(spec.initrd),

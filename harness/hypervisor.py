@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from base.errors import UsageError
 from base.yamlmodel import Model, Named, load_folder, suggest
 from sim.alarms import AlarmRule
-from sim.platform import Consoles, DeviceTree
+from sim.platform import OWN, Consoles, DeviceTree
 
 FOLDER = Path(__file__).parent / "hypervisors"
 
@@ -51,6 +51,19 @@ class DomuMachine(Model):
         return "".join(value.split())
 
 
+Entry = Literal["kernel", "initrd", "modules", "linked-in", "none"]
+
+
+class Dom0(Model):
+    """How a hypervisor that is a file of its own enters dom0.
+
+    It finds dom0's kernel where others find an `initrd`, or as the first of its multiboot `modules`, has it
+    `linked-in`, or enters `none`. (Without this, `kernel`: dom0's kernel is the hypervisor, as with KVM.)
+    """
+
+    entry: Entry
+
+
 class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
@@ -64,6 +77,7 @@ class Hypervisor(Named):
     platforms: tuple[str, ...] = Field(min_length=1)
     qemu: str
     kernels: dict[str, Column] = Field(min_length=1)
+    dom0: Dom0 | None = None
     domu: DomuMachine
     offers: tuple[str, ...] = ()
     hcall_exits: str = "sum_exits"
@@ -75,6 +89,11 @@ class Hypervisor(Named):
             raise ValueError(f"the kernel name '{OWN}' is kept for the user's file")
         return self
 
+    @property
+    def entry(self) -> Entry:
+        """How dom0 is entered."""
+        return self.dom0.entry if self.dom0 else "kernel"
+
     def column(self, name: str) -> Column:
         """Return a kernel's column; the user's own kernel takes the place of the last one's. Raises UsageError."""
         if name == OWN:
@@ -82,9 +101,6 @@ class Hypervisor(Named):
         if name not in self.kernels:
             raise UsageError(f"{self.name} has no kernel '{name}'{suggest(name, [*self.kernels, OWN])}")
         return self.kernels[name]
-
-
-OWN = "own"
 
 
 @cache

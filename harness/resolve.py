@@ -33,6 +33,7 @@ class Resolved:
     initrd: Path
     loader: Path | None = None
     debugger: Debugger | None = None
+    bios: Path | None = None
 
 
 def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
@@ -43,6 +44,7 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
         initrd=_file(spec.initrd, INITRD, report),
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
         debugger=_debugger(spec.debugger, report) if spec.debugger else None,
+        bios=_file(spec.bios, "", report) if spec.bios else None,
     )
 
 

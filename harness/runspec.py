@@ -52,7 +52,8 @@ class DebuggerImages(Model):
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
-    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `templates` says whether
+    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel), `bios` a firmware of the
+    user's (None: the platform's, by the name `firmware`). `templates` says whether
     the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
     which they were set; `factor_source` says how that is known), `seed` is for whatever a step draws.
     """
@@ -70,6 +71,7 @@ class RunSpec(Model):
     domu_identity: KernelIdentity
     initrd: ImageRef | OwnFile
     loader: ImageRef | OwnFile | None = None
+    bios: OwnFile | None = None
     debugger: DebuggerImages | None = None
     append: str = ""
     templates: Templates = "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import images
 from base.files import sha256_file
@@ -21,9 +22,10 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
     """Make sure of the cell's images and return its run-spec. Raises what building an image raises, UsageError."""
     column = cell.hypervisor.column(cell.kernel)
     made = images.ensure(cell.images, report=report)
+    brought = {name: _own(path) for name, path in cell.choice.own_files.items()}
     own = cell.choice.own_kernel
     if own is not None:
-        kernel: ImageRef | OwnFile = OwnFile(path=own, sha256=sha256_file(own))
+        kernel: ImageRef | OwnFile = _own(own)
         kernel_file = own
     else:
         kernel = _image(made[column.kernel])
@@ -47,8 +49,9 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         kernel=kernel,
         kernel_identity=identify(kernel_file),
         domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
-        initrd=_image(made[column.initrd]),
+        initrd=brought.get("initrd") or _image(made[column.initrd]),
         loader=_image(made[cell.loader]) if cell.loader else None,
+        bios=brought.get("firmware"),
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
@@ -63,6 +66,10 @@ def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages
         return None
     kernel = cell.hypervisor.column(cell.kernel).domu_kernel
     return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]))
+
+
+def _own(path: Path) -> OwnFile:
+    return OwnFile(path=path, sha256=sha256_file(path))
 
 
 def _image(artifact: Artifact) -> ImageRef:

@@ -129,6 +129,7 @@ class _Run:
             initrd=resolved.initrd,
             loader=resolved.loader,
             debugger=resolved.debugger,
+            bios=resolved.bios,
         )
 
     async def _run_steps(self, cell: Cell, warm: Warm | None) -> None:

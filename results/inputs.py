@@ -16,8 +16,8 @@ from results.model import Record, Result, Scalar
 SPEC = "run-spec.json"
 # Inputs of this kind are told when they change, but may not change a verdict: deadlines are counted in work.
 HOST = "host."
-# Words for people at the top of a scenario, platform or hypervisor; they change nothing.
-_PROSE = ("summary", "title", "note")
+# At the top of a scenario, platform or hypervisor: words for people, and which files a platform takes.
+_PROSE = ("summary", "title", "note", "images", "own-firmware")
 # Facts of a result that are inputs as they are.
 _FACTS = ("testbed.code", "host.machine", "host.cpu", "host.factor")
 
@@ -70,6 +70,7 @@ class _Spec(Record):
     domu_identity: _Kernel = Field(default=_Kernel(), alias="domu-identity")
     initrd: _Image = _Image()
     loader: _Image | None = None
+    bios: _Image | None = None
     debugger: _Debugger | None = None
     append: str = ""
 
@@ -78,8 +79,9 @@ def inputs_of(directory: Path, result: Result) -> dict[str, str]:
     """Return the inputs of a result from its run-spec and its facts; what is not known there is left out.
 
     Names: `kernel.release|build-id|gcc|image|recipe`, `domu-kernel.release|build-id|image`,
-    `qemu.version|image|recipe`, `firmware`, `initrd.image|recipe`, `loader.image|recipe`, `gdb.image`, `append`,
-    `scenario`, `platform`, `hypervisor` (digests of their content), `testbed.code`, `host.machine|cpu|factor`.
+    `qemu.version|image|recipe`, `firmware`, `firmware.image`, `initrd.image|recipe`, `loader.image|recipe`,
+    `gdb.image`, `append`, `scenario`, `platform`, `hypervisor` (digests of their content), `testbed.code`,
+    `host.machine|cpu|factor`.
     """
     try:
         spec = _Spec.model_validate_json((directory / SPEC).read_bytes())
@@ -101,6 +103,7 @@ def inputs_of(directory: Path, result: Result) -> dict[str, str]:
         "qemu.image": spec.qemu.digest or spec.qemu.sha256,
         "qemu.recipe": spec.qemu.recipe,
         "firmware": spec.firmware,
+        "firmware.image": spec.bios.sha256 if spec.bios else "",
         "initrd.image": spec.initrd.digest or spec.initrd.sha256,
         "initrd.recipe": spec.initrd.recipe,
         "loader.image": loader.digest or loader.sha256,

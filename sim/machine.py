@@ -68,6 +68,7 @@ class MachineSpec:
     speak of, handed down as they are. `alarms` are looked for on its consoles besides those of any Linux. Unless it
     `may_reboot`, a reset from inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file
     `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
+    `bios` is a firmware of the user's, in place of the platform's default.
     """
 
     platform: Platform
@@ -88,6 +89,7 @@ class MachineSpec:
     alarms: tuple[AlarmRule, ...] = ()
     ram: Ram | None = None
     incoming: bool = False
+    bios: Path | None = None
 
     @property
     def kernel_command_line(self) -> str:
@@ -104,7 +106,7 @@ class MachineSpec:
 
     def arguments(self, fds: dict[str, int]) -> list[str]:
         """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
-        firmware = self.platform.firmware[self.firmware]
+        firmware = self.platform.options(self.firmware)
         memory = self.memory or self.platform.memory
         backend = "memory-backend=ram" if self.ram else ""
         machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
@@ -117,6 +119,8 @@ class MachineSpec:
         args += [*self.platform.args, *firmware.args]
         if self.random and self.platform.random:
             args += ["-device", self.platform.random]
+        if self.bios:
+            args += ["-bios", str(self.bios)]
         # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
         args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
         for name, number in fds.items():

@@ -6,14 +6,17 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from base.errors import UsageError
 from base.yamlmodel import Model, Named, load_folder, suggest
+from sim.bootable import FirmwareRules, ImageRules
 
 FOLDER = Path(__file__).parent / "platforms"
 # The host name of a machine's privileged domain, unless there are several machines.
 DOM0 = "dom0"
+# What a firmware of the user's is called.
+OWN = "own"
 
 
 class Consoles(Model):
@@ -58,6 +61,7 @@ class Platform(Named):
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
     (QEMU's name) from which its kernel has entropy, "" for none.
+    `images` says what it starts as a kernel, `own_firmware` what as a firmware of the user's (None: nothing).
     """
 
     title: str
@@ -77,6 +81,15 @@ class Platform(Named):
     cpu_threads: Literal["multi", "single"] = "multi"
     saved_memory: Literal["mapped", "stream"] = "stream"
     firmware: dict[str, Firmware] = Field(min_length=1)
+    images: ImageRules = ImageRules()
+    own_firmware: FirmwareRules | None = None
+
+    @field_validator("firmware")
+    @classmethod
+    def _no_reserved_firmware(cls, firmware: dict[str, Firmware]) -> dict[str, Firmware]:
+        if OWN in firmware:
+            raise ValueError(f"the firmware name '{OWN}' is kept for the user's file")
+        return firmware
 
     def load(self, cpus: int) -> int:
         """Return how many processors of the host so many CPUs of the machine can keep busy."""
@@ -86,6 +99,10 @@ class Platform(Named):
     def default_firmware(self) -> str:
         """The firmware that is used unless one is asked for: the first of the file."""
         return next(iter(self.firmware))
+
+    def options(self, firmware: str) -> Firmware:
+        """Return what choosing a firmware adds; one of the user's takes the place of the default."""
+        return self.firmware[self.default_firmware if firmware == OWN else firmware]
 
     def choose_firmware(self, name: str | None) -> str:
         """Return `name` if the platform has that firmware, its default for None. Raises UsageError."""

@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ from base import owner
 from base.errors import InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
+from harness.bring import check_files
 from harness.calibration import check_override
+from harness.choosing import OPTIONS, add_options, field, given
 from harness.display import Display
 from harness.plan import Choice, PlannedCell, plan
 from harness.scenario import FOLDER, find_scenario, load_scenario
@@ -49,14 +52,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("scenario", nargs="*", help="scenarios by name or file (default: all)")
-    made.add_argument("-p", "--platform", help="only on this platform")
-    made.add_argument("-H", "--hypervisor", help="only under this hypervisor")
-    made.add_argument("-k", "--kernel", help="only this kernel column (stock, fixed), or your own vmlinux")
-    made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
-    made.add_argument(
-        "--qemu", metavar="Q", help="the QEMU that simulates: a version (`list qemus`), or your own build"
-    )
-    made.add_argument("--append", default="", help="more arguments for dom0's kernel")
+    add_options(made)
     made.add_argument("--cold", action="store_true", help="boot everything: use no templates, and leave none")
     made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
@@ -79,15 +75,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours."""
     options = parser().parse_args(argv)
-    choice = Choice(
-        options.platform,
-        options.hypervisor,
-        options.kernel,
-        options.firmware,
-        options.append,
-        "none" if options.cold else "make",
-        options.qemu,
-    )
+    choice = Choice(**given(partial(getattr, options)), templates="none" if options.cold else "make")
     choice.check()
     check_override()
     for target in (options.junit, options.json, options.summary):
@@ -98,6 +86,7 @@ def main(argv: Sequence[str]) -> int:
     cells = plan([load_scenario(path) for path in paths], choice)
     if not cells:
         raise UsageError("no cell matches", hint="`./testbed list cells` shows all there are")
+    check_files(cells)
     baseline, targets = _prepare(options), paths
     if options.shard is not None:
         from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
@@ -153,8 +142,8 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, beside
     command += ["--testbed-coordinator", beside.address]
     if beside.workers > 1:
         command += ["-n", str(beside.workers)]
-    for name in ("platform", "hypervisor", "kernel", "firmware", "append", "qemu"):
-        if value := getattr(options, name):
+    for name in OPTIONS:
+        if value := getattr(options, field(name)):
             command += [f"--{name}", value]
     if options.cold:
         command.append("--cold")

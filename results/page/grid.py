@@ -9,7 +9,7 @@ from functools import cached_property
 
 from results.features import Feature
 from results.matrix import MatrixCell
-from results.model import Status, Verdict
+from results.model import OWN, Status, Verdict
 from results.page.model import DOUBTS, Column, Entry, Site
 
 UNEXPECTED = (Verdict.FAIL, Verdict.TIMEOUT, Verdict.XPASS, Verdict.INFRA)
@@ -109,9 +109,11 @@ def build_grid(site: Site) -> Grid:
 
 def _column(entry: Entry) -> Column:
     cell = entry.result.cell
-    # A build of the user's is not the release whose version it tells.
-    own = "-own" if cell.qemu and cell.axes.get("qemu") == "own" else ""
-    return Column(cell.platform, cell.hypervisor, cell.kernel, cell.qemu + own)
+    # A file of the user's is not what the project has in its place.
+    brought = sorted(axis for axis, value in cell.axes.items() if value == OWN)
+    qemu = f"{cell.qemu}-{OWN}" if cell.qemu and "qemu" in brought else cell.qemu
+    kernel = "".join([cell.kernel, *(f"-{axis}-{OWN}" for axis in brought if axis != "qemu")])
+    return Column(cell.platform, cell.hypervisor, kernel, qemu)
 
 
 def _columns(entries: Iterable[Entry]) -> tuple[Column, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import UsageError
+from harness.bring import check_files
 from harness.hypervisor import load_hypervisors
 from harness.plan import Choice, plan
 from harness.qemus import own_version
@@ -70,8 +71,11 @@ def test_the_image_of_a_column_is_not_needed_for_an_own_kernel() -> None:
 def test_the_own_kernel_is_checked_before_anything_starts(tmp_path: Path) -> None:
     text = tmp_path / "vmlinux"
     text.write_text("not a kernel")
-    with pytest.raises(UsageError, match="is not an ELF file"):
-        Choice("g5", None, str(text)).check()
+    scenario = Scenario(name="s", feature="f", summary="")
+    choice = Choice("g5", None, str(text))
+    choice.check()
+    with pytest.raises(UsageError, match="vmlinux: a text file, not an ELF file"):
+        check_files(plan([scenario], choice))
 
 
 def test_a_boot_from_a_disk_needs_the_loader_and_a_firmware_that_starts_it() -> None:
