@@ -14,6 +14,7 @@ from base import owner
 from base.errors import InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
+from harness import bisect
 from harness.bring import check_files
 from harness.calibration import check_override
 from harness.choosing import OPTIONS, add_options, field, given
@@ -37,6 +38,7 @@ examples:  ./testbed run                                   everything there is
            ./testbed run ./mine.yaml                       your own scenario
            ./testbed run --save-baseline main              remember this run as `main`
            ./testbed run --baseline main                   only what `main` does not know to be broken is red
+           git bisect run ./testbed run domu-boot -p g5 --bisect --kernel ./vmlinux   (docs/bring-your-own.md)
            ./testbed run --shard 2/3 --baseline main.json  the second of three machines (docs/ci.md)
 
 trouble of ours or the host's (infra): such a cell is tried once more, and the second attempt marked as such;
@@ -54,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("scenario", nargs="*", help="scenarios by name or file (default: all)")
     add_options(made)
     made.add_argument("--cold", action="store_true", help="boot everything: use no templates, and leave none")
+    made.add_argument(
+        bisect.OPTION,
+        action="store_true",
+        help="end with what `git bisect run` takes: 0 good, 1 bad, 125 cannot be tested, 128 stop",
+    )
     made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
@@ -73,8 +80,48 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours."""
+    """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours.
+
+    With --bisect it returns what `git bisect run` takes (harness.bisect).
+    """
+    if bisect.OPTION in argv:
+        return bisect.guarded(lambda: _bisect(argv))
     options = parser().parse_args(argv)
+    cells, paths = _plan(options)
+    check_files(cells)
+    baseline, targets = _prepare(options), paths
+    if options.shard is not None:
+        from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
+
+        cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
+        by_name = {path.stem: path for path in paths}
+        targets = [Path(f"{by_name[cell.scenario.name]}::{cell.name}") for cell in cells]
+    run = _execute(cells, targets, options)
+    return _conclude(run, cells, baseline, options)
+
+
+def _bisect(argv: Sequence[str]) -> bisect.Judgement:
+    """Run cells of one commit, booting all that they need: its templates would be of no use to another."""
+    options = parser().parse_args(argv)
+    for name in ("baseline", "save_baseline", "shard"):
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} makes no sense beside --bisect", hint=f"leave out {option}")
+    options.cold = True
+    cells, paths = _plan(options)
+    try:
+        check_files(cells)
+    except UsageError as error:
+        raise bisect.BadImage(error.message, hint=error.hint) from error
+    run = _execute(cells, paths, options)
+    _conclude(run, cells, None, options)
+    from results.store import results_of  # noqa: PLC0415  (lazy: see above)
+
+    return bisect.judge([stored.load() for stored in results_of(run, [])])
+
+
+def _plan(options: argparse.Namespace) -> tuple[list[PlannedCell], list[Path]]:
+    """Return the cells that the options choose, and the files of their scenarios. Raises UsageError."""
     choice = Choice(**given(partial(getattr, options)), templates="none" if options.cold else "make")
     choice.check()
     check_override()
@@ -86,16 +133,7 @@ def main(argv: Sequence[str]) -> int:
     cells = plan([load_scenario(path) for path in paths], choice)
     if not cells:
         raise UsageError("no cell matches", hint="`./testbed list cells` shows all there are")
-    check_files(cells)
-    baseline, targets = _prepare(options), paths
-    if options.shard is not None:
-        from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
-
-        cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
-        by_name = {path.stem: path for path in paths}
-        targets = [Path(f"{by_name[cell.scenario.name]}::{cell.name}") for cell in cells]
-    run = _execute(cells, targets, options)
-    return _conclude(run, cells, baseline, options)
+    return cells, paths
 
 
 def _prepare(options: argparse.Namespace) -> Side | None:
