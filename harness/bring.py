@@ -27,12 +27,14 @@ def refusal(hypervisor: Hypervisor, choice: Choice) -> UsageError | None:
         if choice.dom0 is not None:
             return UsageError(f"--dom0: dom0's kernel is {name} itself", hint="give it with --kernel")
         return None
-    if choice.own_kernel is not None:
+    if choice.own_kernel is not None and hypervisor.two_files:
         return UsageError(
             f"--kernel: {name} and its dom0's kernel are two files",
             hint="give them with --hypervisor-image and --dom0",
         )
-    if entry in ("linked-in", "none"):
+    if not hypervisor.two_files:
+        if choice.own_kernel is not None and choice.hypervisor_image is not None:
+            return UsageError(f"--kernel: {name} is one file, the hypervisor's", hint="leave out --kernel")
         reason = "has its dom0 linked in" if entry == "linked-in" else "starts no dom0"
         for option, given in (("--dom0", choice.dom0), ("--initrd", choice.initrd)):
             if given is not None:
@@ -49,24 +51,22 @@ def check_files(cells: Iterable[PlannedCell]) -> None:
     """Look at the files that the user brings for these cells. Raises UsageError for what a platform cannot start."""
     seen: set[tuple[object, ...]] = set()
     for cell in cells:
-        platform, choice = cell.platform, cell.choice
+        platform, hypervisor = cell.platform, cell.hypervisor
         memory = max(cell.scenario.machine.memory, platform.memory)
-        entry = cell.hypervisor.entry
-        if (key := (platform.name, memory, entry)) in seen:
+        firmware = cell.choice.own_firmware
+        files = {part: source for part, source in cell.sources.items() if isinstance(source, Path)}
+        if (key := (platform.name, hypervisor.name, memory, *files.items())) in seen:
             continue
         seen.add(key)
-        if (kernel := choice.own_kernel) is not None:
-            check_kernel(kernel, platform.images, platform.name, memory)
-            identify(kernel)
-        if (image := _path(choice.hypervisor_image)) is not None:
-            check_kernel(image, platform.images, platform.name, memory, "hypervisor")
-        if (dom0 := _path(choice.dom0)) is not None:
-            check_kernel(dom0, platform.images, platform.name, memory, "kernel for dom0")
-        if (initrd := _path(choice.initrd)) is not None:
-            check_initrd(initrd, platform.name, memory)
-        if (firmware := choice.own_firmware) is not None:
+        if "hypervisor" in files:
+            check_kernel(files["hypervisor"], platform.images, platform.name, memory, "hypervisor")
+        if "kernel" in files:
+            what = "kernel" if hypervisor.entry == "kernel" else "kernel for dom0"
+            alone = hypervisor.entry in ("linked-in", "none")
+            check_kernel(files["kernel"], platform.images, platform.name, memory, "hypervisor" if alone else what)
+            if not alone:
+                identify(files["kernel"])
+        if "initrd" in files:
+            check_initrd(files["initrd"], platform.name, memory)
+        if firmware is not None:
             check_firmware(firmware, platform.own_firmware, platform.name)
-
-
-def _path(name: str | None) -> Path | None:
-    return None if name is None else Path(name).absolute()

@@ -22,6 +22,17 @@ _SHORT = {"platform": "-p", "hypervisor": "-H", "kernel": "-k"}
 _METAVARS = {"qemu": "Q", "append": "ARGS", "platform": "NAME", "hypervisor": "NAME"}
 
 
+def add_folders(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names folders of hypervisors; `harness.hypervisor.use_folders` takes its value."""
+    parser.add_argument(
+        "--hypervisors",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="a folder with YAML files of hypervisors of your own (TESTBED_HYPERVISORS names it for good)",
+    )
+
+
 def field(name: str) -> str:
     """Return the field of a choice, and of parsed options, that an option fills."""
     return name.replace("-", "_")
@@ -39,6 +50,7 @@ def add_options(parser: argparse.ArgumentParser, leave_out: Sequence[str] = ()) 
                 default="" if name == "append" else None,
                 help=text,
             )
+    add_folders(parser)
 
 
 def given(get: Callable[[str], Any]) -> dict[str, Any]:

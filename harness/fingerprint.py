@@ -22,6 +22,8 @@ FORM = "1"
 _MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
 # What a platform's file says that makes no other machine.
 _IDLE = {"title", "note", "device_tree", "images", "own_firmware"}
+# What a hypervisor's file says that makes the machine and its domains.
+_STARTING = {"name", "toolstack", "domu_machine", "dom0", "arguments"}
 # How a module of verbs says that it takes something from another.
 _TAKES = re.compile(r"^from (harness\.steps\.\w+) import", re.MULTILINE)
 
@@ -42,10 +44,11 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
         "platform": _json(spec.platform.model_dump(mode="json", exclude=_IDLE)),
         "firmware": f"{spec.firmware} {spec.bios.sha256}" if spec.bios else spec.firmware,
         "machine": _json(scenario.machine.model_dump(mode="json")),
+        **({"boots": _digest(spec.boots)} if spec.boots else {}),
         "kernel": _digest(spec.kernel),
-        "initrd": _digest(spec.initrd),
+        "initrd": _digest(spec.initrd) if spec.initrd else "",
         "append": spec.append,
-        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu"})),
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include=_STARTING)),
         # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
         "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
         "steps": _json([{"verb": step.verb, **step.params} for step in steps]),

@@ -11,6 +11,7 @@ from base.errors import UsageError
 from base.yamlmodel import Model
 
 NT_GNU_BUILD_ID = 3
+HINT = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
 # Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...
 _BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d.]+))?")
 
@@ -32,26 +33,34 @@ def identify(path: Path) -> KernelIdentity:
 
     Raises UsageError when the file is missing, no ELF file, of another machine, or no Linux kernel.
     """
+    found = identify_program(path)
+    banner = read_banner(path.read_bytes())
+    if banner is None:
+        raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=HINT)
+    return found.model_copy(update={"release": banner[0], "gcc": banner[1]})
+
+
+def identify_program(path: Path) -> KernelIdentity:
+    """Read what its ELF file tells of a PowerPC 64-bit program that may be no Linux: all but release and compiler.
+
+    Raises UsageError when the file is missing, no ELF file, or of another machine.
+    """
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: `--help` stays quick)
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
-    hint = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             if elf.get_machine_arch() != "64-bit PowerPC":
-                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=hint)
+                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=HINT)
             notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
             order: Literal["big", "little"] = "little" if elf.little_endian else "big"
     except OSError as error:
         raise UsageError(f"cannot read the kernel {path}: {error.strerror}", hint="check the path") from error
     except ELFError as error:
-        raise UsageError(f"{path} is not an ELF file: {error}", hint=hint) from error
-    banner = read_banner(path.read_bytes())
-    if banner is None:
-        raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
+        raise UsageError(f"{path} is not an ELF file: {error}", hint=HINT) from error
     build_ids = [found for data in notes if (found := build_id(data, order))]
-    return KernelIdentity(release=banner[0], build_id=build_ids[0] if build_ids else "", gcc=banner[1], order=order)
+    return KernelIdentity(release="", build_id=build_ids[0] if build_ids else "", order=order)
 
 
 def read_banner(data: bytes) -> tuple[str, str] | None:

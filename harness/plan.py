@@ -66,6 +66,12 @@ class Choice:
         found = {name: Path(word).absolute() for name, word in given.items() if word is not None}
         return found if self.own_firmware is None else {"firmware": self.own_firmware, **found}
 
+    def kernel_for(self, hypervisor: Hypervisor) -> Path | None:
+        """Return the user's file that takes the place of a hypervisor's `kernel`."""
+        if hypervisor.two_files:
+            return self.own_files.get("dom0")
+        return self.own_kernel or self.own_files.get("hypervisor-image")
+
     @property
     def own_qemu(self) -> Path | None:
         """The user's QEMU, if `qemu` is not the word for an image. Raises UsageError."""
@@ -114,7 +120,9 @@ class PlannedCell:
     def axes(self) -> dict[str, str]:
         """What differs from the defaults of platform and hypervisor, by the names of the options that say so."""
         found = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}
-        found |= dict.fromkeys(self.choice.own_files, OWN)
+        # A file that alone makes the column of a kernel is told by that.
+        brought = [name for name in self.choice.own_files if name != "hypervisor-image" or self.hypervisor.two_files]
+        found |= dict.fromkeys(brought, OWN)
         if self.choice.own_qemu is not None:
             return {**found, "qemu": OWN}
         return found if self.qemu_image == self.hypervisor.qemu else {**found, "qemu": str(self.choice.qemu)}
@@ -172,16 +180,36 @@ class PlannedCell:
         )
 
     @property
+    def sources(self) -> dict[str, str | Path]:
+        """What the machine is started with: `kernel`, and perhaps `initrd` and `hypervisor`.
+
+        Images are given by name, files of the user's by path; those of an option go before those of the hypervisor's.
+        """
+        column, choice = self.hypervisor.column(self.kernel), self.choice
+        brought = {"kernel": choice.kernel_for(self.hypervisor), "initrd": choice.own_files.get("initrd")}
+        if self.hypervisor.two_files:
+            brought["hypervisor"] = choice.own_files.get("hypervisor-image")
+        found: dict[str, str | Path] = {}
+        for part, source in (("hypervisor", column.hypervisor), ("kernel", column.kernel), ("initrd", column.initrd)):
+            if (own := brought.get(part)) is not None:
+                found[part] = own
+            elif source is not None:
+                found[part] = source if isinstance(source, str) else source.file
+        return found
+
+    @property
     def images(self) -> list[str]:
         """The names of the images that the cell needs."""
-        column = self.hypervisor.column(self.kernel)
+        domu_kernel = self.hypervisor.column(self.kernel).domu_kernel
         needed = [] if self.choice.own_qemu else [self.qemu_image]
-        needed += [column.domu_kernel] if self.choice.initrd else [column.initrd, column.domu_kernel]
+        needed += [source for source in self.sources.values() if isinstance(source, str)]
+        if domu_kernel:
+            needed.append(domu_kernel)
         if self.loader:
             needed.append(self.loader)
         if self.scenario.debugger:
             needed.append(GDB)
-        return needed if self.kernel == OWN else [*needed, column.kernel]
+        return needed
 
 
 def all_columns() -> list[str]:
@@ -236,8 +264,8 @@ def _wanted(name: str, limited: Sequence[str] | None, asked: str | None) -> bool
 
 
 def _kernels(hypervisor: Hypervisor, choice: Choice) -> list[str]:
+    if not hypervisor.two_files and choice.kernel_for(hypervisor) is not None:
+        return [OWN]
     if choice.kernel is None:
         return list(hypervisor.kernels)
-    if choice.own_kernel is not None:
-        return [OWN]
     return [choice.kernel] if choice.kernel in hypervisor.kernels else []

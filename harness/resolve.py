@@ -30,7 +30,8 @@ class Resolved:
 
     qemu: QemuBinary
     kernel: Path
-    initrd: Path
+    initrd: Path | None = None
+    hypervisor: Path | None = None
     loader: Path | None = None
     debugger: Debugger | None = None
     bios: Path | None = None
@@ -41,7 +42,8 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
     return Resolved(
         qemu=_qemu(spec, report),
         kernel=_file(spec.kernel, KERNEL, report),
-        initrd=_file(spec.initrd, INITRD, report),
+        initrd=_file(spec.initrd, INITRD, report) if spec.initrd else None,
+        hypervisor=_file(spec.boots, KERNEL, report) if spec.boots else None,
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
         debugger=_debugger(spec.debugger, report) if spec.debugger else None,
         bios=_file(spec.bios, "", report) if spec.bios else None,
@@ -66,7 +68,7 @@ def _debugger(wanted: DebuggerImages, report: Report) -> Debugger:
     tree = _image(wanted.gdb, report)
     return Debugger(
         command=(*images.tree_command(tree, GDB), f"--data-directory={tree.file(GDB_DATA)}"),
-        domu_kernel=_image(wanted.domu_kernel, report).file(KERNEL),
+        domu_kernel=_image(wanted.domu_kernel, report).file(KERNEL) if wanted.domu_kernel else None,
         # Its Python is the tree's own, and leaves nothing in the tree.
         environment={"PYTHONHOME": str(tree.path / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
     )

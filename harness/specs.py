@@ -10,7 +10,7 @@ import images
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.calibration import host_factor
-from harness.kernel import identify
+from harness.kernel import identify, identify_program
 from harness.plan import GDB, PlannedCell
 from harness.qemus import OwnQemu, image_version, own_version
 from harness.resolve import KERNEL
@@ -20,16 +20,12 @@ from images import Artifact
 
 def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
     """Make sure of the cell's images and return its run-spec. Raises what building an image raises, UsageError."""
-    column = cell.hypervisor.column(cell.kernel)
     made = images.ensure(cell.images, report=report)
-    brought = {name: _own(path) for name, path in cell.choice.own_files.items()}
-    own = cell.choice.own_kernel
-    if own is not None:
-        kernel: ImageRef | OwnFile = _own(own)
-        kernel_file = own
-    else:
-        kernel = _image(made[column.kernel])
-        kernel_file = made[column.kernel].file(KERNEL)
+    used = {part: _used(source, made) for part, source in cell.sources.items()}
+    kernel, domu_kernel = cell.sources["kernel"], cell.hypervisor.column(cell.kernel).domu_kernel
+    kernel_file = kernel if isinstance(kernel, Path) else made[kernel].file(KERNEL)
+    alone = cell.hypervisor.entry in ("linked-in", "none")
+    firmware = cell.choice.own_firmware
     qemu: Artifact | OwnQemu
     if (program := cell.choice.own_qemu) is not None:
         qemu, version = OwnQemu(program, sha256_file(program)), own_version(program)
@@ -46,12 +42,13 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         hypervisor=cell.hypervisor,
         firmware=cell.firmware,
         qemu=outer,
-        kernel=kernel,
-        kernel_identity=identify(kernel_file),
-        domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
-        initrd=brought.get("initrd") or _image(made[column.initrd]),
+        boots=used.get("hypervisor"),
+        kernel=used["kernel"],
+        kernel_identity=identify_program(kernel_file) if alone else identify(kernel_file),
+        domu_identity=identify(made[domu_kernel].file(KERNEL)) if domu_kernel else None,
+        initrd=used.get("initrd"),
         loader=_image(made[cell.loader]) if cell.loader else None,
-        bios=brought.get("firmware"),
+        bios=_own(firmware) if firmware else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
@@ -65,7 +62,11 @@ def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages
     if not cell.scenario.debugger:
         return None
     kernel = cell.hypervisor.column(cell.kernel).domu_kernel
-    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]))
+    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]) if kernel else None)
+
+
+def _used(source: str | Path, made: Mapping[str, Artifact]) -> ImageRef | OwnFile:
+    return _own(source) if isinstance(source, Path) else _image(made[source])
 
 
 def _own(path: Path) -> OwnFile:

@@ -19,6 +19,7 @@ from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
+from sim.loading import Entry, Loading
 from sim.lost import LostCpu, lost_cpus, wake
 from sim.platform import DOM0, Platform
 from sim.qemu import QemuBinary, QemuProcess
@@ -68,6 +69,7 @@ class MachineSpec:
     speak of, handed down as they are. `alarms` are looked for on its consoles besides those of any Linux. Unless it
     `may_reboot`, a reset from inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file
     `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
+    A `hypervisor` that is not dom0's kernel starts first, with arguments of its own, and enters that as `entry` says.
     `bios` is a firmware of the user's, in place of the platform's default.
     """
 
@@ -80,6 +82,9 @@ class MachineSpec:
     kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
+    hypervisor: Path | None = None
+    hypervisor_args: str = ""
+    entry: Entry = "kernel"
     memory: int = 0
     cpus: int = 1
     ports: tuple[str, ...] = ()
@@ -136,9 +141,8 @@ class MachineSpec:
         for name, chardev in ports:
             args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
         if self.kernel:
-            args += ["-kernel", str(self.kernel), "-append", self.kernel_command_line]
-        if self.initrd:
-            args += ["-initrd", str(self.initrd)]
+            line, own = self.kernel_command_line, self.hypervisor_args
+            args += Loading(self.entry, self.kernel, line, self.initrd, self.hypervisor, own).arguments()
         return [*args, *self.args, *(["-incoming", "defer"] if self.incoming else [])]
 
 

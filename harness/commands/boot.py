@@ -17,7 +17,7 @@ from harness.cell import Cell
 from harness.choosing import add_options, given
 from harness.display import Display
 from harness.domain import DomainConfig
-from harness.hypervisor import load_hypervisors
+from harness.hypervisor import load_hypervisors, use_folders
 from harness.plan import Choice, PlannedCell, plan
 from harness.resolve import resolve
 from harness.runspec import RunSpec
@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
     """Boot a machine for a person; returns 0 when they left or switched it off. Raises UsageError, InfraError."""
     options = parser().parse_args(argv)
     find_platform(options.platform)
+    use_folders(options.hypervisors)
     choice = Choice(**given(partial(getattr, options)))
     choice.check()
     if options.initrd is not None and options.domu:
@@ -97,6 +98,7 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
                 qemu=resolved.qemu,
                 kernel=resolved.kernel,
                 initrd=resolved.initrd,
+                hypervisor=resolved.hypervisor,
                 args=("-gdb", f"unix:{gdb},server=on,wait=off", "-S") if options.gdb else (),
                 may_reboot=True,
                 bios=resolved.bios,

@@ -19,6 +19,7 @@ from harness.bring import check_files
 from harness.calibration import check_override
 from harness.choosing import OPTIONS, add_options, field, given
 from harness.display import Display
+from harness.hypervisor import use_folders
 from harness.plan import Choice, PlannedCell, plan
 from harness.scenario import FOLDER, find_scenario, load_scenario
 from harness.watch import RunWatcher, cell_expected, cell_task
@@ -122,6 +123,7 @@ def _bisect(argv: Sequence[str]) -> bisect.Judgement:
 
 def _plan(options: argparse.Namespace) -> tuple[list[PlannedCell], list[Path]]:
     """Return the cells that the options choose, and the files of their scenarios. Raises UsageError."""
+    use_folders(options.hypervisors)
     choice = Choice(**given(partial(getattr, options)), templates="none" if options.cold else "make")
     choice.check()
     check_override()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from harness.cell import Cell
 from harness.dialogue import Exchange, hold
-from harness.verbs import Seconds, StepFailed, StepParams, verb
+from harness.verbs import Pattern, Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
 # A busybox shell's prompt for root, as the initramfs of dom0 and domU shows it.
@@ -20,17 +19,6 @@ CHALLENGE_WITHIN = 15.0
 # succeeded was 13 s on the clock (a domU's firmware, on a host with three times more work than processors).
 SILENCE = 45.0
 EXCERPT = 400
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class BootParams(StepParams):

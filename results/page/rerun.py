@@ -33,7 +33,7 @@ class SpecView(Record):
     kernel: Image | None = None
     initrd: Image | None = None
     loader: Image | None = None
-    dom0: Image | None = None
+    boots: Image | None = None
     bios: Image | None = None
     append: str = ""
     factor: float = 1.0
@@ -45,7 +45,7 @@ class SpecView(Record):
             "kernel": self.kernel,
             "initrd": self.initrd,
             "loader": self.loader,
-            "dom0": self.dom0,
+            "hypervisor": self.boots,
             "firmware": self.bios,
         }
         return {f"{part}.image": image.name or image.path for part, image in named.items() if image is not None}
@@ -55,9 +55,9 @@ class SpecView(Record):
         given = {
             "qemu": self.qemu,
             "initrd": self.initrd,
-            "dom0": self.dom0,
+            "dom0": self.kernel,
             "firmware": self.bios,
-            "hypervisor-image": self.kernel,
+            "hypervisor-image": self.boots,
         }
         image = given.get(option)
         return image if image and image.path else None

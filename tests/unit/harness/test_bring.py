@@ -11,9 +11,10 @@ import pytest
 from base.errors import UsageError
 from harness.bring import check_files, refusal
 from harness.cli import main
-from harness.hypervisor import Dom0, Entry, find_hypervisor
+from harness.hypervisor import Dom0, find_hypervisor
 from harness.plan import Choice, PlannedCell, plan
 from harness.scenario import Scenario
+from sim.loading import Entry
 from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
@@ -137,6 +138,8 @@ def test_qemu_is_given_the_firmware_of_the_user_s_in_place_of_the_default() -> N
         ("initrd", {"initrd": "./i"}, "--initrd: x takes dom0's kernel where others take an initramfs"),
         ("linked-in", {"hypervisor_image": "./h"}, None),
         ("linked-in", {"dom0": "./d"}, "--dom0: x has its dom0 linked in"),
+        ("none", {"kernel": "./k"}, None),
+        ("none", {"kernel": "./k", "hypervisor_image": "./h"}, "--kernel: x is one file, the hypervisor's"),
         ("none", {"dom0": "./d"}, "--dom0: x starts no dom0"),
         ("none", {"initrd": "./i"}, "--initrd: x starts no dom0"),
     ],
