@@ -11,6 +11,7 @@ from results.features import Feature
 from results.matrix import MatrixCell
 from results.model import OWN, Status, Verdict
 from results.page.model import DOUBTS, Column, Entry, Site
+from results.triage import Triage
 
 UNEXPECTED = (Verdict.FAIL, Verdict.TIMEOUT, Verdict.XPASS, Verdict.INFRA)
 
@@ -41,6 +42,11 @@ class Place:
         return tuple(word for word in self._cell.remarks if word in DOUBTS)
 
     @property
+    def triage(self) -> Triage | None:
+        """Return whose failure it is, None if there is none or no reference to say so."""
+        return self._cell.triage
+
+    @property
     def date(self) -> str:
         """Return the day of the oldest of them: the whole is not newer than that."""
         return min((entry.result.started.date().isoformat() for entry in self.entries), default="")
@@ -63,13 +69,15 @@ EMPTY = Place()
 class Grid:
     """Rows, columns, and the places where something is known.
 
-    `kernels` are the releases of the kernel under test that are most common in each column, "" if none is known.
+    `kernels` are the releases of the kernel under test that are most common in each column, "" if none is known;
+    `references` are the columns by which others are judged.
     """
 
     features: tuple[Feature, ...]
     columns: tuple[Column, ...]
     places: Mapping[tuple[str, Column], Place]
     kernels: Mapping[Column, str]
+    references: frozenset[Column] = frozenset()
 
     def place(self, feature: Feature, column: Column) -> Place:
         """Return the place of a feature in a column."""
@@ -104,6 +112,7 @@ def build_grid(site: Site) -> Grid:
         {key: Place(tuple(entries)) for key, entries in found.items()},
         {column: counted.most_common(1)[0][0] for column, counted in releases.items()}
         | {column: "" for column in columns if column not in releases},
+        frozenset(_column(entry) for entry in site.entries if entry.stored.reference),
     )
 
 
