@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from base.errors import InfraError
+from sim.bootable import is_compressed
 from sim.machine import MachineSpec
 
 SECTOR = 512
@@ -49,14 +50,24 @@ def boot_from_disk(spec: MachineSpec, loader: Path, folder: Path) -> tuple[Machi
         (tree / "boot/grub").mkdir(parents=True)
         (tree / "boot/grub/grub.cfg").write_text(config)
         shutil.copyfile(spec.kernel, tree / "boot/vmlinux")
-        # Firmware reads slowly (OpenBIOS 1 MiB/s), the kernel unpacks quickly.
-        with spec.initrd.open("rb") as plain, gzip.open(tree / "boot/initramfs.cpio.gz", "wb", QUICKLY) as packed:
-            shutil.copyfileobj(plain, packed, MIB)
+        pack(spec.initrd, tree / "boot/initramfs.cpio.gz")
         write_disk(image, loader.read_bytes(), tree)
         number = os.open(image, os.O_RDWR)
     disk = f"driver=raw,node-name=boot,file.driver=file,file.filename=/proc/self/fd/{number},file.locking=off"
     args = ("-blockdev", disk, "-device", f"{spec.platform.disk},drive=boot")
     return replace(spec, kernel=None, initrd=None, args=(*spec.args, *args), fds=(*spec.fds, number)), number
+
+
+def pack(initrd: Path, target: Path) -> None:
+    """Copy an initramfs, packed unless it is: firmware reads slowly (OpenBIOS 1 MiB/s), the kernel unpacks quickly.
+
+    Raises OSError.
+    """
+    with initrd.open("rb") as stream:
+        is_packed = is_compressed(stream.read(SECTOR))
+        stream.seek(0)
+        with target.open("wb") if is_packed else gzip.open(target, "wb", QUICKLY) as packed:
+            shutil.copyfileobj(stream, packed, MIB)
 
 
 def grub_config(command_line: str) -> str:

@@ -77,7 +77,7 @@ class Dom0(Model):
     """How a hypervisor that is a file of its own enters dom0.
 
     It finds dom0's kernel where others find an `initrd`, or as the first of its multiboot `modules`, has it
-    `linked-in`, or enters `none`. (Without this, `kernel`: dom0's kernel is the hypervisor, as with KVM.)
+    `linked-in`, or enters `none`. (`kernel`: dom0's kernel is the hypervisor, as with KVM.)
     """
 
     entry: Entry
@@ -143,8 +143,12 @@ class Hypervisor(Named):
 
     @property
     def entry(self) -> Entry:
-        """How dom0 is entered."""
-        return self.dom0.entry if self.dom0 else "kernel"
+        """How dom0 is entered: as `dom0` says, or as the rest of the file leaves no doubt."""
+        if self.dom0:
+            return self.dom0.entry
+        if any(column.hypervisor is not None for column in self.kernels.values()):
+            return "modules"
+        return "none" if self.boot and self.boot.then == "power-off" else "kernel"
 
     @property
     def two_files(self) -> bool:

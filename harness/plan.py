@@ -145,6 +145,8 @@ class PlannedCell:
                 f"{self.platform.name} with {self.firmware} starts no boot loader from a disk, "
                 "the scenario is about one"
             )
+        if self.scenario.machine.boot == "disk" and self.hypervisor.entry != "kernel":
+            return f"QEMU loads {self.hypervisor.name} itself, the scenario is about a disk"
         if lacking := [thing for thing in self.scenario.needs if thing not in self.hypervisor.offers]:
             return f"a domU of {self.hypervisor.name} has no {lacking[0]}, the scenario is about it"
         return None

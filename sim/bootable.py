@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import os
 import stat
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -126,6 +122,11 @@ def check_firmware(path: Path, rules: FirmwareRules | None, platform: str) -> No
         )
 
 
+def is_compressed(head: bytes) -> bool:
+    """Return whether a file that begins so is compressed."""
+    return any(head.startswith(magic) for magic, _, _ in PACKED)
+
+
 def _open(path: Path, what: str) -> tuple[bytes, int]:
     """Return a file's beginning and size. Raises UsageError for what is no file with something in it."""
     try:
@@ -138,7 +139,8 @@ def _open(path: Path, what: str) -> tuple[bytes, int]:
             head, size = stream.read(_SAMPLE), os.fstat(stream.fileno()).st_size
     except OSError as error:
         hint = "check its permissions" if isinstance(error, PermissionError) else "check the path"
-        raise UsageError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from error
+        # All of the cause is in the line.
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}", hint=hint) from None
     if not head:
         raise UsageError(f"{path}: an empty file, not {_a(what)}", hint="did its build or download end early?")
     return head, size
@@ -194,15 +196,15 @@ def _check_header(path: Path, elf: Elf, rules: ImageRules, platform: str) -> Non
     if elf.kind not in LOADABLE_KINDS:
         kind = KINDS.get(elf.kind, f"an ELF file of type {elf.kind}")
         raise UsageError(f"{path}: {kind}; {platform} starts programs", hint="give the linked `vmlinux`")
-    if rules.machine and elf.machine_name not in rules.machine:
-        raise UsageError(
-            f"{path}: an ELF file for {elf.machine_name}; {platform} starts those for {_or(rules.machine)}",
-            hint="build it with a cross compiler (ARCH=powerpc), or choose another platform with -p",
-        )
     if rules.bits and elf.bits != rules.bits:
         raise UsageError(
             f"{path}: {elf.bits}-bit ELF; {platform} starts {rules.bits}-bit images",
             hint=f"build it for {rules.bits} bits, or choose another platform with -p",
+        )
+    if rules.machine and elf.machine_name not in rules.machine:
+        raise UsageError(
+            f"{path}: an ELF file for {elf.machine_name}; {platform} starts those for {_or(rules.machine)}",
+            hint="build it with a cross compiler (ARCH=powerpc), or choose another platform with -p",
         )
     if elf.order not in rules.endian:
         raise UsageError(
@@ -261,21 +263,24 @@ def _four(number: int) -> int:
     return (number + 3) // 4 * 4
 
 
-_UNPACK: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": lambda data: zlib.decompressobj(wbits=31).decompress(data, _SAMPLE),
-    "xz": lambda data: lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data, _SAMPLE),
-    "lzma": lambda data: lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data, _SAMPLE),
-    "bzip2": lambda data: bz2.BZ2Decompressor().decompress(data, _SAMPLE),
-}
-
-
 def _check_packed(path: Path, name: str, program: str) -> None:
     """Raise UsageError unless what is packed begins as a cpio archive; of what we cannot unpack nothing is said."""
-    if name not in _UNPACK:
-        return
+    import bz2  # noqa: PLC0415  (lazy: `list` and `--help` stay quick)
+    import lzma  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
+
+    with path.open("rb") as stream:
+        data = stream.read(MIB)
     try:
-        with path.open("rb") as stream:
-            inside = _UNPACK[name](stream.read(MIB))
+        match name:
+            case "gzip":
+                inside = zlib.decompressobj(wbits=31).decompress(data, _SAMPLE)
+            case "xz" | "lzma":
+                inside = lzma.LZMADecompressor().decompress(data, _SAMPLE)
+            case "bzip2":
+                inside = bz2.BZ2Decompressor().decompress(data, _SAMPLE)
+            case _:
+                return
     except (zlib.error, lzma.LZMAError, OSError) as error:
         raise UsageError(f"{path}: damaged {name} data: {error}", hint="pack it again") from error
     # bzip2 gives nothing before a whole block of it (up to 900 kB packed) is there.

@@ -39,7 +39,7 @@ examples:  ./testbed run                                   everything there is
            ./testbed run ./mine.yaml                       your own scenario
            ./testbed run --save-baseline main              remember this run as `main`
            ./testbed run --baseline main                   only what `main` does not know to be broken is red
-           git bisect run ./testbed run domu-boot -p g5 --bisect --kernel ./vmlinux   (docs/bring-your-own.md)
+           ./testbed run domu-boot -p g5 --bisect --kernel ./vmlinux   for `git bisect run` (docs/bring-your-own.md)
            ./testbed run --shard 2/3 --baseline main.json  the second of three machines (docs/ci.md)
 
 trouble of ours or the host's (infra): such a cell is tried once more, and the second attempt marked as such;

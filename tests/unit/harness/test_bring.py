@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 from base.errors import UsageError
 from harness.bring import check_files, refusal
 from harness.cli import main
+from harness.fingerprint import inputs
 from harness.hypervisor import Dom0, find_hypervisor
 from harness.plan import Choice, PlannedCell, plan
+from harness.runspec import OwnFile, RunSpec
 from harness.scenario import Scenario
 from sim.loading import Entry
 from sim.machine import MachineSpec
@@ -113,6 +116,17 @@ def test_each_file_makes_a_column_of_its_own(tmp_path: Path) -> None:
 def test_a_word_that_is_no_firmware_and_no_file_is_told() -> None:
     with pytest.raises(UsageError, match="platform g5 has no firmware 'openbio'; did you mean 'openbios'"):
         Choice("g5", firmware="openbio").check()
+
+
+def test_a_template_is_only_for_the_same_files(make_fake_cell: Callable[..., RunSpec]) -> None:
+    """A saved machine is not taken for one of another firmware, hypervisor, kernel or initramfs."""
+    spec = make_fake_cell("prepare:\n  - boot-dom0\nsteps:\n  - answers: dom0\n")
+    made = [inputs(spec, 1)]
+    for name in ("bios", "boots", "kernel", "initrd"):
+        for digest in ("1" * 64, "2" * 64):
+            own = OwnFile(path=Path("/f"), sha256=digest)
+            made.append(inputs(spec.model_copy(update={name: own}), 1))
+    assert len({str(one) for one in made}) == len(made)
 
 
 def test_qemu_is_given_the_firmware_of_the_user_s_in_place_of_the_default() -> None:

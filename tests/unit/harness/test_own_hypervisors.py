@@ -14,7 +14,7 @@ from harness.bring import check_files
 from harness.cli import main
 from harness.hypervisor import FOLDER, FOLDERS, find_hypervisor, load_from, load_hypervisors
 from harness.plan import Choice, PlannedCell, plan
-from harness.scenario import Scenario
+from harness.scenario import MachineWish, Scenario
 from harness.verbs import StepFailed
 from tests.fakes.elf import CODE, make_elf
 
@@ -82,6 +82,11 @@ def test_options_go_before_its_files(folder: Path) -> None:
         Choice("g5", "xen-970", kernel="./k").check()
 
 
+def test_it_boots_from_no_disk(folder: Path) -> None:
+    (cell,) = plan([SCENARIO.model_copy(update={"machine": MachineWish(boot="disk")})], Choice("g5", "xen-970"))
+    assert cell.not_applicable == "QEMU loads xen-970 itself, the scenario is about a disk"
+
+
 def test_what_it_cannot_take_leaves_the_others_in_the_plan(folder: Path) -> None:
     cells = plan([SCENARIO], Choice("g5", kernel="./vmlinux"))
     assert [cell.hypervisor.name for cell in cells] == ["kvm-pr"]
@@ -120,6 +125,23 @@ def test_a_mistake_in_the_file_is_told_with_its_place(folder: Path, old: str, ne
     load_from.cache_clear()
     with pytest.raises(YamlError, match=said):
         load_hypervisors()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "entry"),
+    [
+        ("dom0: {entry: initrd}\n", "", "modules"),
+        ("    hypervisor: {file: build/xen}\n", "", "kernel"),
+        ("  then: any", "  then: power-off", "none"),
+    ],
+)
+def test_how_dom0_is_entered_need_not_be_said_where_it_is_plain(folder: Path, old: str, new: str, entry: str) -> None:
+    text = XEN.replace("dom0: {entry: initrd}\n", "")
+    if entry != "modules":
+        text = text.replace("    hypervisor: {file: build/xen}\n", "")
+    (folder / "xen-970.yaml").write_text(text.replace(old, new))
+    load_from.cache_clear()
+    assert find_hypervisor("xen-970").entry == entry
 
 
 def test_a_name_of_the_project_s_is_not_taken(folder: Path) -> None:

@@ -7,6 +7,8 @@ import gzip
 import lzma
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import UsageError
+from base.paths import PROJECT
 from base.yamlmodel import YamlError
 from sim.bootable import check_firmware, check_initrd, check_kernel
 from sim.platform import FOLDER, find_platform, load_platforms
@@ -23,6 +26,7 @@ from tests.fakes.elf import PPC, X86_64, make_elf
 
 GOOD = make_elf()
 RAM = 1024 << 20
+CAPABILITIES = ("inh-caps", "bounding-set")
 
 
 def _words(value: object) -> str:
@@ -52,7 +56,7 @@ def _kernel(path: Path, content: bytes | None = None, platform: str = "g5") -> N
     [
         (make_elf(order="<"), "little-endian ELF; g5 starts big-endian images"),
         (make_elf(bits=32, virtual=0), "32-bit ELF; g5 starts 64-bit images"),
-        (make_elf(bits=32, virtual=0, machine=PPC), "an ELF file for ppc; g5 starts those for ppc64"),
+        (make_elf(bits=32, virtual=0, machine=PPC), "32-bit ELF; g5 starts 64-bit images"),
         (make_elf(order="<", machine=X86_64), "an ELF file for x86-64; g5 starts those for ppc64"),
         (make_elf(machine=9999), "an ELF file for machine 9999; g5 starts those for ppc64"),
         (make_elf(kind=1), "an object file that was not linked; g5 starts programs"),
@@ -66,6 +70,7 @@ def _kernel(path: Path, content: bytes | None = None, platform: str = "g5") -> N
         (GOOD[:100], "truncated: its program headers end at byte 120 of 100"),
         (GOOD[:300], "truncated: "),
         (GOOD[:-1], "truncated: its section table ends at byte 440 of 439"),
+        (make_elf(sections=0)[:-1], "truncated: what is to be loaded ends at byte 376 of 375"),
         (b"\x7fELF" + bytes(60), "its ELF header is damaged"),
         (b"#!/bin/sh\necho vmlinux\n", "a text file, not an ELF file"),
         ("Größe\n".encode() * 2000, "a text file, not an ELF file"),
@@ -100,20 +105,23 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     assert "symbolic links" in _refused(lambda: _kernel(tmp_path / "loop"))
 
 
-def test_what_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
     path = tmp_path / "vmlinux"
     path.write_bytes(GOOD)
     path.chmod(0)
+    program = (
+        "import sys; from pathlib import Path; from sim.bootable import check_kernel, ImageRules\n"
+        "from base.errors import UsageError\n"
+        "try: check_kernel(Path(sys.argv[1]), ImageRules(), 'g5', 1024)\n"
+        "except UsageError as error: print(error)"
+    )
+    command = [sys.executable, "-c", program, str(path)]
     if os.geteuid() == 0:
-        # Root may read all: the kernel's own answer to anybody else takes its place.
-        def denied(self: Path, *_: object) -> None:
-            raise PermissionError(13, os.strerror(13), str(self))
-
-        monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(
-        UsageError, match=r"cannot read the kernel .*: Permission denied\n  hint: check its permissions"
-    ):
-        _kernel(path)
+        # Root may read all, unless it gives that up.
+        command = ["setpriv", *(f"--{kind}=-dac_override,-dac_read_search" for kind in CAPABILITIES), *command]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    said = f"cannot read the kernel {path}: Permission denied\n  hint: check its permissions\n"
+    assert done.stdout == said, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -240,7 +248,7 @@ def test_an_initramfs_must_have_room_and_be_a_file(tmp_path: Path) -> None:
         ("g5", make_elf(bits=32, virtual=0xFFF00000, machine=PPC), ""),
         ("g5", bytes(1 << 20), ""),
         ("g5", bytes((1 << 20) + 1), "1048577 bytes; g5 has room for 1048576 bytes of firmware"),
-        ("g5", make_elf(), "an ELF file for ppc64; g5 starts those for ppc"),
+        ("g5", make_elf(), "64-bit ELF; g5 starts 32-bit images"),
         ("g5", b"text\n", "a text file, not a firmware"),
         ("g5", gzip.compress(bytes(100)), "gzip-compressed; g5 starts none"),
         ("pseries-970", bytes(4 << 20), ""),
