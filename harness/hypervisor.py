@@ -100,7 +100,8 @@ class Hypervisor(Named):
     `dom0` says how it enters dom0, `arguments` are its own, where dom0's kernel is another file; `boot` is how it shows
     that it has started. `offers` are things that only some hypervisors have for a domU, and that a scenario may need.
     `alarms` are lines by which it says on a console that a guest is lost. `hcall_exits` is the counter of KVM's, per
-    vCPU, that takes in every hypercall. Without a toolstack there is no domU.
+    vCPU, that takes in every hypercall. Without a toolstack there is no domU. `folder` is where one of the user's was
+    read; the file does not say it.
     """
 
     title: str
@@ -115,6 +116,7 @@ class Hypervisor(Named):
     offers: tuple[str, ...] = ()
     hcall_exits: str = "sum_exits"
     alarms: tuple[AlarmRule, ...] = ()
+    folder: Path | None = None
 
     @model_validator(mode="after")
     def _no_reserved_column(self) -> Hypervisor:
@@ -182,7 +184,7 @@ class Hypervisor(Named):
             )
             for name, column in self.kernels.items()
         }
-        return self.model_copy(update={"kernels": kernels})
+        return self.model_copy(update={"kernels": kernels, "folder": folder})
 
 
 def load_hypervisors() -> dict[str, Hypervisor]:

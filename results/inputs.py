@@ -16,8 +16,8 @@ from results.model import Record, Result, Scalar
 SPEC = "run-spec.json"
 # Inputs of this kind are told when they change, but may not change a verdict: deadlines are counted in work.
 HOST = "host."
-# At the top of a scenario, platform or hypervisor: words for people, and which files a platform takes.
-_PROSE = ("summary", "title", "note", "images", "own-firmware")
+# At the top of a scenario, platform or hypervisor: words for people, which files one takes, where its own was read.
+_PROSE = ("summary", "title", "note", "images", "own-firmware", "folder")
 # Facts of a result that are inputs as they are.
 _FACTS = ("testbed.code", "host.machine", "host.cpu", "host.factor")
 

@@ -25,10 +25,15 @@ class _Scenario(Record):
     summary: str = ""
 
 
+class _Hypervisor(Record):
+    folder: str | None = None
+
+
 class SpecView(Record):
     """Those parts of a run-spec that a reader wants to see."""
 
     scenario: _Scenario = Field(default_factory=_Scenario)
+    hypervisor: _Hypervisor = Field(default_factory=_Hypervisor)
     qemu: Image | None = None
     kernel: Image | None = None
     initrd: Image | None = None
@@ -83,6 +88,8 @@ def read_spec_view(evidence: Evidence) -> SpecView | None:
 def rerun(cell: CellId, spec: SpecView | None) -> Rerun:
     """Return how to run exactly this cell again."""
     words = ["./testbed", "run", cell.scenario, "-p", cell.platform, "-H", cell.hypervisor]
+    if spec and spec.hypervisor.folder:
+        words += ["--hypervisors", spec.hypervisor.folder]
     needs: list[str] = []
     if cell.kernel == OWN:
         own = spec.kernel if spec else None

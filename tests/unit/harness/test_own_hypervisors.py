@@ -62,6 +62,7 @@ def test_it_stands_beside_the_project_s_with_a_column_of_its_own(folder: Path) -
     assert cell.id().id == "s.g5.xen-970.mine"
     assert cell.sources == {"hypervisor": folder / "build/xen", "kernel": folder / "build/vmlinux-dom0"}
     assert cell.images == ["qemu-10.0"]
+    assert cell.hypervisor.folder == folder
     check_files([cell])
 
 

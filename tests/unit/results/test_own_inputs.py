@@ -43,6 +43,11 @@ def test_what_a_platform_takes_is_no_input() -> None:
     assert plain["platform"] == ruled["platform"]
 
 
+def test_where_a_hypervisor_was_read_is_no_input() -> None:
+    here, there = (_inputs(hypervisor={"name": "x", "folder": folder}) for folder in ("/a", "/b"))
+    assert here["hypervisor"] == there["hypervisor"]
+
+
 def test_a_hypervisor_without_dom0_and_domu_has_no_inputs_of_theirs() -> None:
     found = _inputs(
         **{"initrd": None, "domu-identity": None, "debugger": {"gdb": {"digest": "g"}, "domu-kernel": None}}

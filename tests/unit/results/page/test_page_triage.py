@@ -125,6 +125,9 @@ def test_the_command_that_runs_it_again_names_the_user_s_files(
         return Image(path=f"/u/{letter}", sha256=f"{letter}1")
 
     spec = SpecView(qemu=own("q"), kernel=own("k"), initrd=own("i"), boots=own("h"), bios=own("f"))
+    assert rerun(cell(), SpecView.model_validate({"hypervisor": {"folder": "/u/h"}})).command.endswith(
+        "-H kvm-pr --hypervisors /u/h -k stock"
+    )
     one: CellId = cell(**changes)
     found = rerun(one, spec)
     assert found.command == f"./testbed run domu-boot -p g5 -H kvm-pr {command}"
