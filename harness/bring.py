@@ -33,9 +33,9 @@ def refusal(hypervisor: Hypervisor, choice: Choice) -> UsageError | None:
             hint="give them with --hypervisor-image and --dom0",
         )
     if not hypervisor.two_files:
-        if choice.own_kernel is not None and choice.hypervisor_image is not None:
-            return UsageError(f"--kernel: {name} is one file, the hypervisor's", hint="leave out --kernel")
         reason = "has its dom0 linked in" if entry == "linked-in" else "starts no dom0"
+        if choice.own_kernel is not None:
+            return UsageError(f"--kernel: {name} {reason}", hint="give the hypervisor with --hypervisor-image")
         for option, given in (("--dom0", choice.dom0), ("--initrd", choice.initrd)):
             if given is not None:
                 return UsageError(f"{option}: {name} {reason}", hint=f"leave {option} out")

@@ -68,9 +68,9 @@ class Choice:
 
     def kernel_for(self, hypervisor: Hypervisor) -> Path | None:
         """Return the user's file that takes the place of a hypervisor's `kernel`."""
-        if hypervisor.two_files:
-            return self.own_files.get("dom0")
-        return self.own_kernel or self.own_files.get("hypervisor-image")
+        if hypervisor.entry == "kernel":
+            return self.own_kernel
+        return self.own_files.get("dom0" if hypervisor.two_files else "hypervisor-image")
 
     @property
     def own_qemu(self) -> Path | None:
@@ -120,9 +120,7 @@ class PlannedCell:
     def axes(self) -> dict[str, str]:
         """What differs from the defaults of platform and hypervisor, by the names of the options that say so."""
         found = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}
-        # A file that alone makes the column of a kernel is told by that.
-        brought = [name for name in self.choice.own_files if name != "hypervisor-image" or self.hypervisor.two_files]
-        found |= dict.fromkeys(brought, OWN)
+        found |= dict.fromkeys(self.choice.own_files, OWN)
         if self.choice.own_qemu is not None:
             return {**found, "qemu": OWN}
         return found if self.qemu_image == self.hypervisor.qemu else {**found, "qemu": str(self.choice.qemu)}
@@ -266,8 +264,10 @@ def _wanted(name: str, limited: Sequence[str] | None, asked: str | None) -> bool
 
 
 def _kernels(hypervisor: Hypervisor, choice: Choice) -> list[str]:
-    if not hypervisor.two_files and choice.kernel_for(hypervisor) is not None:
+    if choice.own_kernel is not None:
         return [OWN]
     if choice.kernel is None:
-        return list(hypervisor.kernels)
+        # A file that is all there is to a column makes all columns the same.
+        alone = not hypervisor.two_files and choice.hypervisor_image is not None
+        return list(hypervisor.kernels)[-1:] if alone else list(hypervisor.kernels)
     return [choice.kernel] if choice.kernel in hypervisor.kernels else []

@@ -62,7 +62,7 @@ class SpecView(Record):
             "initrd": self.initrd,
             "dom0": self.kernel,
             "firmware": self.bios,
-            "hypervisor-image": self.boots,
+            "hypervisor-image": self.boots or self.kernel,
         }
         image = given.get(option)
         return image if image and image.path else None

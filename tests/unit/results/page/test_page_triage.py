@@ -125,6 +125,8 @@ def test_the_command_that_runs_it_again_names_the_user_s_files(
         return Image(path=f"/u/{letter}", sha256=f"{letter}1")
 
     spec = SpecView(qemu=own("q"), kernel=own("k"), initrd=own("i"), boots=own("h"), bios=own("f"))
+    alone = SpecView(kernel=Image(path="/u/xen", sha256="x1"))
+    assert rerun(cell(axes={"hypervisor-image": "own"}), alone).command.endswith("--hypervisor-image /u/xen")
     assert rerun(cell(), SpecView.model_validate({"hypervisor": {"folder": "/u/h"}})).command.endswith(
         "-H kvm-pr --hypervisors /u/h -k stock"
     )
