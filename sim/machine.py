@@ -93,7 +93,7 @@ class MachineSpec:
         consoles = self.platform.consoles
         parts = [
             f"console={consoles.log}",
-            f"testbed.command={consoles.command}",
+            f"testbed.command={consoles.command}" if consoles.command else "",
             f"testbed.hostname={self.name}",
             self.platform.kernel_args,
             self.append,
@@ -121,7 +121,7 @@ class MachineSpec:
         ports = [(name, name) for name in self.ports]
         if command_port := self.platform.consoles.command_port:
             ports.insert(0, (command_port, "command"))
-        else:
+        elif self.platform.consoles.command:
             args += ["-serial", "chardev:command"]
         if ports:
             args += ["-device", f"virtio-serial-pci,id=ports,max_ports={MAX_PORTS}"]
@@ -299,7 +299,7 @@ class Machine:
                 await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 await self._raise_alarm()
                 if not task.done():
-                    self._raise_end()
+                    self._raise_end(what)
                     meter.check()
                     if meter.slept(LOST_AFTER):
                         await self._wake_lost(what)
@@ -314,7 +314,7 @@ class Machine:
             # A line that hangs up is only the symptom if QEMU itself has gone.
             await asyncio.wait({self.process.exited}, timeout=HANG_UP_PATIENCE)
             try:
-                self._raise_end()
+                self._raise_end(what)
             except TestbedError as end:
                 raise end from error
             raise
@@ -341,15 +341,15 @@ class Machine:
         self.woken += len(lost)
         return lost
 
-    def _raise_end(self) -> None:
-        """Raise what it means if the machine has stopped or QEMU has gone."""
+    def _raise_end(self, what: str) -> None:
+        """Raise what it means if the machine has stopped or QEMU has gone before `what` was so."""
         stops = [event["data"]["reason"] for event in self.qmp.events if event["event"] == "SHUTDOWN"]
         if "host-signal" in stops:
             raise QemuKilled("QEMU was told to end by a signal from outside", hint="who sent it SIGTERM?")
         if self.process.exited.done():
             raise self.process.exited.result().error()
         if stops and not self.may_stop:
-            raise MachineStopped(f"the machine was switched off or reset while it was awaited ({stops[0]})")
+            raise MachineStopped(f"{what}: the machine was switched off or reset before that ({stops[0]})")
 
     async def check(self) -> None:
         """Raise GuestAlarm if a console has shown an alarm, after QEMU has handed over what it printed so far.

@@ -19,16 +19,17 @@ DOM0 = "dom0"
 class Consoles(Model):
     """The guest's devices below /dev: `log` is the kernel's terminal, `command` the harness's channel.
 
-    A command channel `virtio-ports/NAME` is a port of virtio-serial, any other the second serial line.
+    A command channel `virtio-ports/NAME` is a port of virtio-serial, any other the second serial line. A machine on
+    which nothing can be asked yet has none (None), and no other ports either.
     """
 
     log: str
-    command: str
+    command: str | None = None
 
     @property
     def command_port(self) -> str | None:
         """The name of the virtio-serial port that carries commands; None when a serial line does."""
-        folder, _, name = self.command.partition("/")
+        folder, _, name = (self.command or "").partition("/")
         return name if folder == "virtio-ports" else None
 
 
@@ -54,7 +55,8 @@ class Platform(Named):
     """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB.
 
     `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
-    device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
+    device (with its options) of a disk to boot from, `shared_disk` that of one which two machines see ("":
+    virtio-blk-pci). `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one.
     """
@@ -71,6 +73,7 @@ class Platform(Named):
     consoles: Consoles
     nic: str
     disk: str
+    shared_disk: str = ""
     device_tree: DeviceTree
     cpu_threads: Literal["multi", "single"] = "multi"
     saved_memory: Literal["mapped", "stream"] = "stream"
