@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ class Cell:
         fact: Callable[[str, Scalar], None],
         qemu: QemuBinary,
         kernel: Path,
-        initrd: Path,
+        initrd: Path | None,
         loader: Path | None = None,
         debugger: Debugger | None = None,
         args: tuple[str, ...] = (),
@@ -80,7 +81,6 @@ class Cell:
         self.disks: dict[str, Disk] = {}
         # What steps leave for later steps of their kind, by a name of theirs.
         self.notes: dict[str, Any] = {}
-        self.toolstack: Toolstack = find_toolstack(spec.hypervisor.toolstack)
         wanted = spec.scenario.machine
         self.machine_spec = MachineSpec(
             platform=spec.platform,
@@ -95,7 +95,9 @@ class Cell:
             may_reboot=may_reboot,
             alarms=spec.hypervisor.alarms,
         )
-        self._slots = make_slots(slots_for(len(spec.scenario.domus)), debugged=True)
+        # Without a channel to dom0 nobody could ask for a domU.
+        slots = slots_for(len(spec.scenario.domus)) if spec.platform.consoles.command else 0
+        self._slots = make_slots(slots, debugged=True)
         self._loader = loader
         self.directory = directory
         self._stack = stack
@@ -109,6 +111,13 @@ class Cell:
     def hypervisor(self) -> Hypervisor:
         """What is under test."""
         return self.spec.hypervisor
+
+    @cached_property
+    def toolstack(self) -> Toolstack:
+        """What creates and steers domUs. Raises StepFailed when there is none."""
+        if self.hypervisor.toolstack is None:
+            raise StepFailed(f"{self.hypervisor.name} has no toolstack: it starts no dom0")
+        return find_toolstack(self.hypervisor.toolstack)
 
     @property
     def machine(self) -> Machine:
@@ -131,8 +140,11 @@ class Cell:
         return name in self.spec.scenario.hosts
 
     def identity(self, name: str) -> KernelIdentity:
-        """Return which kernel a domain is meant to run."""
-        return self.spec.kernel_identity if self.is_host(name) else self.spec.domu_identity
+        """Return which kernel a domain is meant to run. Raises StepFailed for a domU where there are none."""
+        identity = self.spec.kernel_identity if self.is_host(name) else self.spec.domu_identity
+        if identity is None:
+            raise StepFailed(f"{self.hypervisor.name} has no domU: it starts no dom0")
+        return identity
 
     async def start_machine(self, name: str = DOM0, *, saved: Path | None = None, again: bool = True) -> Machine:
         """Start a simulated machine; it lives until the cell ends. Raises QemuRefused, InfraError.

@@ -43,7 +43,7 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
         "kernel": _digest(spec.kernel),
         "initrd": _digest(spec.initrd),
         "append": spec.append,
-        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu"})),
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu_machine"})),
         # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
         "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
         "steps": _json([{"verb": step.verb, **step.params} for step in steps]),
@@ -79,7 +79,9 @@ def _file(module: str) -> Path:
     return Path(str(sys.modules[module].__file__))
 
 
-def _digest(what: ImageRef | OwnFile) -> str:
+def _digest(what: ImageRef | OwnFile | None) -> str:
+    if what is None:
+        return ""
     return what.digest if isinstance(what, ImageRef) else what.sha256
 
 

@@ -150,7 +150,7 @@ class PlannedCell:
         """The names of the images that the cell needs."""
         column = self.hypervisor.column(self.kernel)
         needed = [] if self.choice.own_qemu else [self.qemu_image]
-        needed += [column.initrd, column.domu_kernel]
+        needed += column.images
         if self.loader:
             needed.append(self.loader)
         if self.scenario.debugger:
@@ -207,5 +207,6 @@ def _kernels(hypervisor: Hypervisor, choice: Choice) -> list[str]:
     if choice.kernel is None:
         return list(hypervisor.kernels)
     if choice.own_kernel is not None:
-        return [OWN]
+        # The user's kernel is dom0's, and the hypervisor a part of it.
+        return [OWN] if hypervisor.boot.then == "dom0" else []
     return [choice.kernel] if choice.kernel in hypervisor.kernels else []

@@ -43,18 +43,20 @@ class OwnFile(Model):
 
 
 class DebuggerImages(Model):
-    """The images of gdb and of the domU's kernel, for its symbols."""
+    """The images of gdb and of the domU's kernel, for its symbols (None: there is no domU)."""
 
     gdb: ImageRef
-    domu_kernel: ImageRef
+    domu_kernel: ImageRef | None = None
 
 
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
-    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `templates` says whether
-    the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
-    which they were set; `factor_source` says how that is known), `seed` is for whatever a step draws.
+    `kernel` is what the machine is started with: dom0's kernel, or a hypervisor without a dom0, which has neither
+    `domu_identity` nor `initrd`. `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the
+    kernel). `templates` says whether the cell may start from one (`use`), and leave some as well (`make`). `factor`
+    scales all deadlines (1: the host on which they were set; `factor_source` says how that is known), `seed` is for
+    whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -67,8 +69,8 @@ class RunSpec(Model):
     qemu: ImageRef | OwnFile
     kernel: ImageRef | OwnFile
     kernel_identity: KernelIdentity
-    domu_identity: KernelIdentity
-    initrd: ImageRef | OwnFile
+    domu_identity: KernelIdentity | None = None
+    initrd: ImageRef | OwnFile | None = None
     loader: ImageRef | OwnFile | None = None
     debugger: DebuggerImages | None = None
     append: str = ""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import images
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.calibration import host_factor
-from harness.kernel import identify
+from harness.hypervisor import KERNEL, RELEASE
+from harness.kernel import KernelIdentity, identify, identify_hypervisor
 from harness.plan import GDB, PlannedCell
 from harness.qemus import OwnQemu, image_version, own_version
-from harness.resolve import KERNEL
 from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
 
@@ -27,7 +28,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         kernel_file = own
     else:
         kernel = _image(made[column.kernel])
-        kernel_file = made[column.kernel].file(KERNEL)
+        kernel_file = made[column.kernel].file(column.file)
     qemu: Artifact | OwnQemu
     if (program := cell.choice.own_qemu) is not None:
         qemu, version = OwnQemu(program, sha256_file(program)), own_version(program)
@@ -45,9 +46,9 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         firmware=cell.firmware,
         qemu=outer,
         kernel=kernel,
-        kernel_identity=identify(kernel_file),
-        domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
-        initrd=_image(made[column.initrd]),
+        kernel_identity=_identity(cell, kernel_file, made),
+        domu_identity=identify(made[column.domu_kernel].file(KERNEL)) if column.domu_kernel else None,
+        initrd=_image(made[column.initrd]) if column.initrd else None,
         loader=_image(made[cell.loader]) if cell.loader else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
@@ -62,7 +63,15 @@ def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages
     if not cell.scenario.debugger:
         return None
     kernel = cell.hypervisor.column(cell.kernel).domu_kernel
-    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]))
+    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]) if kernel else None)
+
+
+def _identity(cell: PlannedCell, file: Path, made: Mapping[str, Artifact]) -> KernelIdentity:
+    """Return which kernel the machine is started with; of a hypervisor's release only its image knows."""
+    if cell.hypervisor.boot.then == "dom0":
+        return identify(file)
+    image = made.get(cell.hypervisor.column(cell.kernel).kernel)
+    return identify_hypervisor(file, image.file(RELEASE).read_text().strip() if image else "")
 
 
 def _image(artifact: Artifact) -> ImageRef:

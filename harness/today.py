@@ -47,7 +47,7 @@ def _inputs(cell: PlannedCell, digest: Callable[[str], str], content: Callable[[
     column = cell.hypervisor.column(cell.kernel)
     images = {
         "kernel.image": digest(column.kernel),
-        "initrd.image": digest(column.initrd),
+        "initrd.image": digest(column.initrd) if column.initrd else "",
         "qemu.image": digest(cell.qemu_image),
         "loader.image": digest(cell.loader) if cell.loader else "",
     }

@@ -238,7 +238,7 @@ def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
         "kernel.built.build-id": spec.kernel_identity.build_id,
         "image.qemu": spec.qemu.digest,
         "image.kernel": spec.kernel.digest,
-        "image.initrd": spec.initrd.digest,
+        **({"image.initrd": spec.initrd.digest} if spec.initrd else {}),
         "firmware": spec.firmware,
         "host.factor": spec.factor,
         "host.factor.source": spec.factor_source,

@@ -53,7 +53,7 @@ class _Cell(Record):
 
 class _Debugger(Record):
     gdb: _Image = _Image()
-    domu_kernel: _Image = Field(default=_Image(), alias="domu-kernel")
+    domu_kernel: _Image | None = Field(default=None, alias="domu-kernel")
 
 
 class _Spec(Record):
@@ -67,8 +67,8 @@ class _Spec(Record):
     qemu: _Image = _Image()
     kernel: _Image = _Image()
     kernel_identity: _Kernel = Field(default=_Kernel(), alias="kernel-identity")
-    domu_identity: _Kernel = Field(default=_Kernel(), alias="domu-identity")
-    initrd: _Image = _Image()
+    domu_identity: _Kernel | None = Field(default=None, alias="domu-identity")
+    initrd: _Image | None = None
     loader: _Image | None = None
     debugger: _Debugger | None = None
     append: str = ""
@@ -87,22 +87,23 @@ def inputs_of(directory: Path, result: Result) -> dict[str, str]:
         # No run-spec (a cell that was left out), or one that is damaged, which its seal tells.
         return _from_facts(result.facts)
     debugger = spec.debugger or _Debugger()
-    loader = spec.loader or _Image()
+    loader, initrd = spec.loader or _Image(), spec.initrd or _Image()
+    domu, domu_kernel = spec.domu_identity or _Kernel(), debugger.domu_kernel or _Image()
     found = {
         "kernel.release": spec.kernel_identity.release,
         "kernel.build-id": spec.kernel_identity.build_id,
         "kernel.gcc": spec.kernel_identity.gcc,
         "kernel.image": spec.kernel.digest or spec.kernel.sha256,
         "kernel.recipe": spec.kernel.recipe,
-        "domu-kernel.release": spec.domu_identity.release,
-        "domu-kernel.build-id": spec.domu_identity.build_id,
-        "domu-kernel.image": debugger.domu_kernel.digest,
+        "domu-kernel.release": domu.release,
+        "domu-kernel.build-id": domu.build_id,
+        "domu-kernel.image": domu_kernel.digest,
         "qemu.version": spec.cell.qemu,
         "qemu.image": spec.qemu.digest or spec.qemu.sha256,
         "qemu.recipe": spec.qemu.recipe,
         "firmware": spec.firmware,
-        "initrd.image": spec.initrd.digest or spec.initrd.sha256,
-        "initrd.recipe": spec.initrd.recipe,
+        "initrd.image": initrd.digest or initrd.sha256,
+        "initrd.recipe": initrd.recipe,
         "loader.image": loader.digest or loader.sha256,
         "loader.recipe": loader.recipe,
         "gdb.image": debugger.gdb.digest,

@@ -25,12 +25,15 @@ def test_a_preparation_is_worth_a_template_when_dom0_is_up_and_when_all_is(make_
     assert points(make_fake_cell("steps: [boot-dom0]\n").scenario.prepare) == ()
 
 
+BOOTS = ("hypervisor-boot", "dom0-boot", "domu-boot", "grub")
+
+
 def test_boot_rows_are_measured_cold() -> None:
     """What is about booting, or about machines whose clocks must be as they are, starts from no template."""
     cells = plan(load_scenarios().values(), Choice())
     warm = {cell.scenario.name: cell.templates for cell in cells}
-    boots = {cell.scenario.name for cell in cells if cell.scenario.feature in ("dom0-boot", "domu-boot", "grub")}
-    assert boots >= {"dom0-boot", "dom0-reboot", "domu-boot", "domu-ends", "domu-many", "grub"}
+    boots = {cell.scenario.name for cell in cells if cell.scenario.feature in BOOTS}
+    assert boots >= {"hypervisor-boot", "dom0-boot", "dom0-reboot", "domu-boot", "domu-ends", "domu-many", "grub"}
     hosts = {cell.scenario.name for cell in cells if len(cell.scenario.hosts) > 1}
     assert {name for name, wish in warm.items() if wish == "none"} == boots | hosts
 
