@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("scenario", nargs="*", help="scenarios by name or file (default: all)")
-    made.add_argument("-p", "--platform", help="only on this platform")
+    made.add_argument(
+        "-p", "--platform", action="append", default=[], help="only on this platform (or these: -p g5 -p powernv9)"
+    )
     made.add_argument("-H", "--hypervisor", help="only under this hypervisor")
     made.add_argument("-k", "--kernel", help="only this kernel column (stock, fixed), or your own vmlinux")
     made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
@@ -80,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours."""
     options = parser().parse_args(argv)
     choice = Choice(
-        options.platform,
+        None,
         options.hypervisor,
         options.kernel,
         options.firmware,
@@ -88,14 +91,17 @@ def main(argv: Sequence[str]) -> int:
         "none" if options.cold else "make",
         options.qemu,
     )
-    choice.check()
+    choices = [replace(choice, platform=name) for name in dict.fromkeys(options.platform)] or [choice]
+    for each in choices:
+        each.check()
     check_override()
     for target in (options.junit, options.json, options.summary):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(f"cannot write {target}: its folder does not exist")
     named = [find_scenario(name) for name in options.scenario]
     paths = list(dict.fromkeys(path.absolute() for path in named)) or sorted(FOLDER.glob("*.yaml"))
-    cells = plan([load_scenario(path) for path in paths], choice)
+    scenarios = [load_scenario(path) for path in paths]
+    cells = [cell for each in choices for cell in plan(scenarios, each)]
     if not cells:
         raise UsageError("no cell matches", hint="`./testbed list cells` shows all there are")
     baseline, targets = _prepare(options), paths
@@ -103,8 +109,11 @@ def main(argv: Sequence[str]) -> int:
         from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
 
         cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
+    if options.shard is not None or len(choices) > 1:
         by_name = {path.stem: path for path in paths}
         targets = [Path(f"{by_name[cell.scenario.name]}::{cell.name}") for cell in cells]
+    # pytest chooses by one platform at most; of several, the cells are named.
+    options.platform = choices[0].platform if len(choices) == 1 else None
     run = _execute(cells, targets, options)
     return _conclude(run, cells, baseline, options)
 
