@@ -7,7 +7,15 @@ import re
 
 from harness.cell import Cell
 from harness.kernel import build_id, find_build_id
-from harness.steps.answering import EXCERPT, BootParams, DomainParams, boot_dom0, boot_silence
+from harness.steps.answering import (
+    EXCERPT,
+    BootParams,
+    DomainParams,
+    ShowedParams,
+    boot_dom0,
+    boot_silence,
+    console_showed,
+)
 from harness.steps.identity import same_kernel
 from harness.steps.power import POWERED_OFF
 from harness.verbs import Seconds, StepFailed, StepParams, verb
@@ -27,25 +35,25 @@ class NextParams(StepParams):
 
 
 @verb("hypervisor-starts")
-async def hypervisor_starts(cell: Cell, params: BootParams) -> str:
+async def hypervisor_starts(cell: Cell, params: BootParams) -> str | None:
     """Switch the simulated machine on, and see what marks the hypervisor's start on console 0, or in dom0's answer."""
     boot = cell.hypervisor.boot
-    if boot.command is None:
-        return await _shows(cell, boot.shows, params)
+    if boot.then == "power-off":
+        return await _before_it_ends(cell, boot.shows, params)
     await boot_dom0(cell, params)
-    said = await cell.must(DOM0, boot.command, params.within)
+    if boot.command is None:
+        return await console_showed(cell, ShowedParams(domain=params.host, text=boot.shows))
+    said = await cell.must(params.host, boot.command, params.within)
     if not re.search(boot.shows, said):
-        raise StepFailed(
-            f"dom0 answers to `{boot.command}` nothing that matches /{boot.shows}/, but: {said[-EXCERPT:]}"
-        )
+        raise StepFailed(f"{params.host} answers `{boot.command}` with no /{boot.shows}/, but: {said[-EXCERPT:]}")
     return said
 
 
-async def _shows(cell: Cell, text: str, params: BootParams) -> str:
+async def _before_it_ends(cell: Cell, text: str, params: BootParams) -> str:
     name = params.host
     machine = await cell.start_machine(name)
     cell.fact("qemu", machine.version)
-    machine.may_stop = cell.hypervisor.boot.then == "power-off"
+    machine.may_stop = True
     what = f"console 0 shows /{text}/"
     silence = boot_silence(cell, params.within)
     return await cell.wait(what, _read(machine, text), params.within, domain=name, silence=silence)

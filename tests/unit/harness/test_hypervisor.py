@@ -142,6 +142,27 @@ def test_what_does_not_start_or_end_in_order_is_told(
     assert told in result.message
 
 
+@pytest.mark.parametrize(
+    ("boot", "told"),
+    [
+        (Boot(shows="version fa.e"), None),
+        (Boot(shows="version 6"), "dom0's console has shown nothing that matches /version 6/"),
+        (Boot(shows=r"^4\d$", command="echo $((6 * 7))"), None),
+        (Boot(shows="^43$", command="echo $((6 * 7))"), "dom0 answers `echo $((6 * 7))` with no /^43$/, but: 42"),
+        (Boot(shows="", command="echo no such thing; exit 1"), "no such thing (exit status 1"),
+    ],
+)
+def test_with_a_dom0_its_answer_or_its_console_tells(
+    boot: Boot, told: str | None, make_fake_cell: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    spec = make_fake_cell("steps: [hypervisor-starts]\n")
+    hypervisor = spec.hypervisor.model_copy(update={"boot": boot})
+    (tmp_path / "cell").mkdir()
+    result = run_cell(spec.model_copy(update={"hypervisor": hypervisor}), tmp_path / "cell")
+    assert result.raw == ("fail" if told else "pass"), result.message
+    assert (told or "") in result.message
+
+
 def test_another_hypervisor_than_the_one_that_was_built(run_xen: Callable[..., Result], tmp_path: Path) -> None:
     result = run_xen(STARTS, "hello", build_id="00")
     assert result.raw == "fail"
