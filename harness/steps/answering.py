@@ -77,10 +77,13 @@ async def boot_dom0(cell: Cell, params: BootParams) -> str:
 def boot_silence(cell: Cell, within: float) -> float:
     """Return how long (s of a calm host) a machine that boots may say nothing.
 
-    Who gives a slow loader more time expects it to be silent longer (OpenBIOS reads a disk for half a minute).
+    Who gives a slow loader more time expects it to be silent longer (OpenBIOS reads a disk for half a minute, and
+    what has no initramfs is read sooner).
     """
-    usual = cell.hypervisor.boot.silence or SILENCE
-    return usual if within <= BOOT_WITHIN else max(usual, within / 2)
+    own = cell.hypervisor.boot.silence
+    if within <= BOOT_WITHIN:
+        return own or SILENCE
+    return SILENCE if own else within / 2
 
 
 @verb("boots", shorthand="domain")
