@@ -87,6 +87,11 @@ def test_words_with_a_meaning_in_grubs_language_are_quoted() -> None:
     assert "  linux /boot/vmlinux console=hvc0 'log=$x;reboot' quiet\n" in text
 
 
+def test_what_has_no_initramfs_is_loaded_alone() -> None:
+    assert "initrd /boot/initramfs.cpio.gz\n" in grub_config("quiet")
+    assert "initrd" not in grub_config("quiet", initrd=False)
+
+
 def test_a_machine_is_given_the_disk_instead_of_a_kernel_and_leaves_nothing(tmp_path: Path) -> None:
     for name in ("kernel", "initrd", "loader"):
         (tmp_path / name).write_text(f"the {name}")

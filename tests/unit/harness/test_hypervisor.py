@@ -6,6 +6,8 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -15,11 +17,15 @@ from harness.hypervisor import FOLDER, Boot, find_hypervisor, load_hypervisors
 from harness.kernel import BuildIdPlace, find_build_id, identify, identify_hypervisor
 from harness.resolve import Resolved
 from harness.runspec import RunSpec
+from harness.steps.answering import boot_silence
 from harness.verbs import StepFailed
 from harness.worker import run_cell
 from results.model import Result
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+
+if TYPE_CHECKING:
+    from harness.cell import Cell
 
 FAKE = Path(__file__).parents[2] / "fakes" / "fake_qemu.py"
 BUILD_ID = "c0ffee42"
@@ -87,6 +93,14 @@ def test_a_hypervisor_has_a_dom0_with_all_that_belongs_to_it_or_nothing_of_it(
 def test_what_belongs_to_a_dom0_is_refused_where_there_is_none() -> None:
     with pytest.raises(StepFailed, match="xen has no domU"):
         find_hypervisor("xen").domu.cpu  # noqa: B018  (the property is what is tested)
+
+
+@pytest.mark.parametrize(("own", "within", "silence"), [(None, 90, 45), (None, 240, 120), (5, 90, 5), (5, 240, 45)])
+def test_how_long_a_boot_may_be_silent(own: float | None, within: float, silence: float) -> None:
+    hypervisor = find_hypervisor("xen")
+    boot = hypervisor.boot.model_copy(update={"silence": own})
+    cell = SimpleNamespace(hypervisor=hypervisor.model_copy(update={"boot": boot}))
+    assert boot_silence(cast("Cell", cell), within) == silence
 
 
 @pytest.fixture
