@@ -47,5 +47,7 @@ def _cell(spec: RunSpec, resolved: Resolved, journal: Journal, stack: AsyncExitS
         qemu=resolved.qemu,
         kernel=resolved.kernel,
         initrd=resolved.initrd,
+        hypervisor=resolved.hypervisor,
         debugger=resolved.debugger,
+        bios=resolved.bios,
     )

@@ -9,8 +9,8 @@ from base.errors import TestbedError
 from harness.backtrace import add_stacks
 from harness.cell import Cell
 from harness.domain import Domain
+from harness.hypervisor import KERNEL
 from harness.kernel import identify
-from harness.resolve import KERNEL
 from sim.autopsy import examine
 from sim.machine import LAST_LINES
 
@@ -49,7 +49,7 @@ async def _domain(cell: Cell, domain: Domain) -> str:
 def _domu_kernel(cell: Cell) -> Path:
     """Return the file of the kernel that domUs run. Raises TestbedError if it is not in the cache any more."""
     name = cell.hypervisor.column(cell.spec.cell.kernel).domu_kernel
-    artifact = images.cached(name)
+    artifact = images.cached(name) if name else None
     if artifact is None or identify(artifact.file(KERNEL)) != cell.spec.domu_identity:
         raise TestbedError(f"image {name} is not the kernel that runs there")
     return artifact.file(KERNEL)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from base.errors import InfraError
+from sim.bootable import is_compressed
 from sim.machine import MachineSpec
 
 SECTOR = 512
@@ -41,17 +42,16 @@ def boot_from_disk(spec: MachineSpec, loader: Path, folder: Path) -> tuple[Machi
 
     The disk has no name in any folder: nothing of it can be left behind. Raises InfraError, OSError.
     """
-    if spec.kernel is None or spec.initrd is None:
-        raise InfraError("a disk to boot from needs a kernel and an initramfs")
-    config = grub_config(spec.kernel_command_line)
+    if spec.kernel is None:
+        raise InfraError("a disk to boot from needs a kernel")
+    config = grub_config(spec.kernel_command_line, initrd=spec.initrd is not None)
     with tempfile.TemporaryDirectory(dir=folder, prefix="disk.") as work:
         tree, image = Path(work, "tree"), Path(work, "image")
         (tree / "boot/grub").mkdir(parents=True)
         (tree / "boot/grub/grub.cfg").write_text(config)
         shutil.copyfile(spec.kernel, tree / "boot/vmlinux")
-        # Firmware reads slowly (OpenBIOS 1 MiB/s), the kernel unpacks quickly.
-        with spec.initrd.open("rb") as plain, gzip.open(tree / "boot/initramfs.cpio.gz", "wb", QUICKLY) as packed:
-            shutil.copyfileobj(plain, packed, MIB)
+        if spec.initrd:
+            pack(spec.initrd, tree / "boot/initramfs.cpio.gz")
         write_disk(image, loader.read_bytes(), tree)
         number = os.open(image, os.O_RDWR)
     disk = f"driver=raw,node-name=boot,file.driver=file,file.filename=/proc/self/fd/{number},file.locking=off"
@@ -59,16 +59,26 @@ def boot_from_disk(spec: MachineSpec, loader: Path, folder: Path) -> tuple[Machi
     return replace(spec, kernel=None, initrd=None, args=(*spec.args, *args), fds=(*spec.fds, number)), number
 
 
-def grub_config(command_line: str) -> str:
-    """Return what tells GRUB to load `/boot/vmlinux` with these arguments, and `/boot/initramfs.cpio.gz`."""
+def pack(initrd: Path, target: Path) -> None:
+    """Copy an initramfs, packed unless it is: firmware reads slowly (OpenBIOS 1 MiB/s), the kernel unpacks quickly.
+
+    Raises OSError.
+    """
+    with initrd.open("rb") as stream:
+        is_packed = is_compressed(stream.read(SECTOR))
+        stream.seek(0)
+        with target.open("wb") if is_packed else gzip.open(target, "wb", QUICKLY) as packed:
+            shutil.copyfileobj(stream, packed, MIB)
+
+
+def grub_config(command_line: str, *, initrd: bool = True) -> str:
+    """Return what tells GRUB to load `/boot/vmlinux` with these arguments, and if need be `/boot/initramfs.cpio.gz`."""
     words = shlex.join(command_line.split())
     return (
         "set timeout=0\n"
         "menuentry dom0 {\n"
         '  echo "Loading dom0 from $root"\n'
-        f"  linux /boot/vmlinux {words}\n"
-        "  initrd /boot/initramfs.cpio.gz\n"
-        "}\n"
+        f"  linux /boot/vmlinux {words}\n" + ("  initrd /boot/initramfs.cpio.gz\n" if initrd else "") + "}\n"
     )
 
 

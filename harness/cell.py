@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -61,8 +62,8 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be; `fact`
-    records a circumstance for the result.
+    `kernel`, `initrd`, `hypervisor`, `loader`, `qemu`, `debugger` and `bios` are what the run-spec's images turned out
+    to be; `fact` records a circumstance for the result.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Cell:
         fact: Callable[[str, Scalar], None],
         qemu: QemuBinary,
         kernel: Path,
-        initrd: Path,
+        initrd: Path | None,
+        hypervisor: Path | None = None,
         loader: Path | None = None,
         debugger: Debugger | None = None,
         args: tuple[str, ...] = (),
         may_reboot: bool = False,
+        bios: Path | None = None,
     ) -> None:
         self.spec = spec
         self.journal = journal
@@ -89,7 +92,6 @@ class Cell:
         self.disks: dict[str, Disk] = {}
         # What steps leave for later steps of their kind, by a name of theirs.
         self.notes: dict[str, Any] = {}
-        self.toolstack: Toolstack = find_toolstack(spec.hypervisor.toolstack)
         wanted = spec.scenario.machine
         self.machine_spec = MachineSpec(
             platform=spec.platform,
@@ -98,13 +100,19 @@ class Cell:
             kernel=kernel,
             initrd=initrd,
             append=spec.append,
+            hypervisor=hypervisor,
+            hypervisor_args=spec.hypervisor.arguments,
+            entry=spec.hypervisor.entry,
             cpus=wanted.cpus or spec.platform.cpus,
             memory=max(wanted.memory, spec.platform.memory),
             args=args,
             may_reboot=may_reboot,
             alarms=spec.hypervisor.alarms,
+            bios=bios,
         )
-        self._slots = make_slots(slots_for(len(spec.scenario.domus)), debugged=True)
+        # Without a channel to dom0 nobody could ask for a domU.
+        slots = slots_for(len(spec.scenario.domus)) if spec.platform.consoles.command else 0
+        self._slots = make_slots(slots, debugged=True)
         self._loader = loader
         self.directory = directory
         self._stack = stack
@@ -118,6 +126,13 @@ class Cell:
     def hypervisor(self) -> Hypervisor:
         """What is under test."""
         return self.spec.hypervisor
+
+    @cached_property
+    def toolstack(self) -> Toolstack:
+        """What creates and steers domUs. Raises StepFailed when there is none."""
+        if self.hypervisor.toolstack is None:
+            raise StepFailed(f"{self.hypervisor.name} has no toolstack", hint="see `toolstack` in its file")
+        return find_toolstack(self.hypervisor.toolstack)
 
     @property
     def machine(self) -> Machine:
@@ -140,8 +155,11 @@ class Cell:
         return name in self.spec.scenario.hosts or name in self._hosts
 
     def identity(self, name: str) -> KernelIdentity:
-        """Return which kernel a domain is meant to run."""
-        return self.spec.kernel_identity if self.is_host(name) else self.spec.domu_identity
+        """Return which kernel a domain is meant to run. Raises StepFailed for a domU where there can be none."""
+        identity = self.spec.kernel_identity if self.is_host(name) else self.spec.domu_identity
+        if identity is None:
+            raise StepFailed(f"{self.hypervisor.name} has no toolstack, so no domU can be made")
+        return identity
 
     async def start_machine(
         self,

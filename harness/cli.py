@@ -32,7 +32,7 @@ exit codes: 0 all as expected, 1 the product is not as expected, 2 usage or bad 
             3 our or the host's fault, 130 interrupted
 state:      TESTBED_CACHE and TESTBED_RESULTS name the folders (default: XDG's cache and state);
             TESTBED_MIRROR overrides the Debian mirror of this machine's apt, TESTBED_FACTOR scales deadlines,
-            TESTBED_TEMPLATES limits saved machines (GiB)
+            TESTBED_TEMPLATES limits saved machines (GiB), TESTBED_HYPERVISORS names folders of hypervisors of yours
 
 `./testbed COMMAND --help` tells more."""
 

@@ -18,6 +18,7 @@ from results.render import count
 from results.sides import side_of_run
 from results.store import Run, known_verdicts
 from results.stored import Stored
+from results.triage import load_references
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Conclusion:
             after = replace(side_of_run(run), notes=())
             kept = {name: one for name, one in baseline.outcomes.items() if name in after.outcomes}
             before = Side(baseline.name, kept, baseline.notes)
-            comparison = compare(before, after, known_verdicts(suspects(before, after)))
+            known = known_verdicts(suspects(before, after))
+            # The baseline's references judge, also where this run has none of their cells.
+            comparison = compare(before, after, known, load_references(), beside=baseline)
         return cls(run, tuple(one.result for one in stored), sum(one.retried for one in stored), comparison)
 
     @property

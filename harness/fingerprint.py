@@ -20,6 +20,10 @@ from harness.verbs import verbs
 FORM = "1"
 # Modules of ours, besides those of the verbs, that make a machine and what runs on it.
 _MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
+# What a platform's file says that makes no other machine.
+_IDLE = {"title", "note", "device_tree", "images", "own_firmware"}
+# What a hypervisor's file says that makes the machine and its domains.
+_STARTING = {"name", "toolstack", "domu_machine", "dom0", "arguments"}
 # How a module of verbs says that it takes something from another.
 _TAKES = re.compile(r"^from (harness\.steps\.\w+) import", re.MULTILINE)
 
@@ -37,13 +41,14 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
     return {
         "form": FORM,
         "qemu": f"{spec.cell.qemu} {spec.qemu.digest}",
-        "platform": _json(spec.platform.model_dump(mode="json", exclude={"title", "note", "device_tree"})),
-        "firmware": spec.firmware,
+        "platform": _json(spec.platform.model_dump(mode="json", exclude=_IDLE)),
+        "firmware": f"{spec.firmware} {spec.bios.sha256}" if spec.bios else spec.firmware,
         "machine": _json(scenario.machine.model_dump(mode="json")),
+        **({"boots": _digest(spec.boots)} if spec.boots else {}),
         "kernel": _digest(spec.kernel),
-        "initrd": _digest(spec.initrd),
+        "initrd": _digest(spec.initrd) if spec.initrd else "",
         "append": spec.append,
-        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu"})),
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include=_STARTING)),
         # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
         "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
         "steps": _json([{"verb": step.verb, **step.params} for step in steps]),
@@ -79,7 +84,9 @@ def _file(module: str) -> Path:
     return Path(str(sys.modules[module].__file__))
 
 
-def _digest(what: ImageRef | OwnFile) -> str:
+def _digest(what: ImageRef | OwnFile | None) -> str:
+    if what is None:
+        return ""
     return what.digest if isinstance(what, ImageRef) else what.sha256
 
 

@@ -45,10 +45,10 @@ class GdbRefused(TestbedError):
 
 @dataclass(frozen=True)
 class Debugger:
-    """A gdb to run: program with whatever must stand before it. `domu_kernel` holds the symbols of domUs."""
+    """A gdb to run: program with whatever must stand before it. `domu_kernel` holds the symbols of domUs, if any."""
 
     command: tuple[str, ...]
-    domu_kernel: Path
+    domu_kernel: Path | None
     environment: dict[str, str] = field(default_factory=dict)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from base.errors import UsageError
 from base.yamlmodel import Model
 
 NT_GNU_BUILD_ID = 3
+Order = Literal["big", "little"]
 # Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...
 _BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d.]+))?")
 
@@ -24,7 +25,20 @@ class KernelIdentity(Model):
     release: str
     build_id: str
     gcc: str = ""
-    order: Literal["big", "little"] = "big"
+    order: Order = "big"
+
+
+class BuildIdPlace(NamedTuple):
+    """Where a GNU build id is while the program runs: physical address and size of its ELF note, in bytes."""
+
+    address: int
+    size: int
+
+
+class _Elf(NamedTuple):
+    build_id: str
+    order: Order
+    place: BuildIdPlace | None
 
 
 def identify(path: Path) -> KernelIdentity:
@@ -32,26 +46,47 @@ def identify(path: Path) -> KernelIdentity:
 
     Raises UsageError when the file is missing, no ELF file, of another machine, or no Linux kernel.
     """
+    hint = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
+    elf = _read_elf(path, "kernel", hint)
+    banner = read_banner(path.read_bytes())
+    if banner is None:
+        raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
+    return KernelIdentity(release=banner[0], build_id=elf.build_id, gcc=banner[1], order=elf.order)
+
+
+def identify_hypervisor(path: Path, release: str) -> KernelIdentity:
+    """Read the identity of a PowerPC 64-bit hypervisor that is a file of its own; its `release` is known otherwise.
+
+    Raises UsageError when the file is missing, no ELF file, or of another machine.
+    """
+    elf = _read_elf(path, "hypervisor", "give the ELF file of a 64-bit PowerPC build")
+    return KernelIdentity(release=release, build_id=elf.build_id, order=elf.order)
+
+
+def find_build_id(path: Path) -> BuildIdPlace | None:
+    """Return where a running hypervisor has its build id; None if it has none. Raises UsageError."""
+    return _read_elf(path, "hypervisor", "give the ELF file of a 64-bit PowerPC build").place
+
+
+def _read_elf(path: Path, what: str, hint: str) -> _Elf:
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: `--help` stays quick)
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
-    hint = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
             if elf.get_machine_arch() != "64-bit PowerPC":
                 raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=hint)
+            order: Order = "little" if elf.little_endian else "big"
             notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
-            order: Literal["big", "little"] = "little" if elf.little_endian else "big"
+            loaded = [(segment["p_paddr"], segment.data()) for segment in elf.iter_segments("PT_NOTE")]
     except OSError as error:
-        raise UsageError(f"cannot read the kernel {path}: {error.strerror}", hint="check the path") from error
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}", hint="check the path") from error
     except ELFError as error:
         raise UsageError(f"{path} is not an ELF file: {error}", hint=hint) from error
-    banner = read_banner(path.read_bytes())
-    if banner is None:
-        raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
     build_ids = [found for data in notes if (found := build_id(data, order))]
-    return KernelIdentity(release=banner[0], build_id=build_ids[0] if build_ids else "", gcc=banner[1], order=order)
+    places = [BuildIdPlace(address, len(data)) for address, data in loaded if build_id(data, order)]
+    return _Elf(build_ids[0] if build_ids else "", order, places[0] if places else None)
 
 
 def read_banner(data: bytes) -> tuple[str, str] | None:
@@ -60,7 +95,7 @@ def read_banner(data: bytes) -> tuple[str, str] | None:
     return (found[1].decode(), (found[2] or b"").decode()) if found else None
 
 
-def build_id(notes: bytes, order: Literal["big", "little"] = "big") -> str:
+def build_id(notes: bytes, order: Order = "big") -> str:
     """Return the GNU build id in a block of ELF notes as hexadecimal digits, "" if there is none.
 
     `order` is that of the bytes in a word. A note is three words (length of name, of content, type), name and content,

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from base.paths import cache_root
 from sim.platform import Platform
 
+SHARED_DISK = "virtio-blk-pci"
+
 
 @dataclass(frozen=True)
 class Link:
@@ -52,7 +54,7 @@ class Links:
             # Both machines write to it; whoever uses it sees to it that not both do so at once.
             file = f"file.driver=file,file.filename=/proc/self/fd/{self._disk},file.locking=off"
             args += ["-blockdev", f"driver=raw,node-name=shared,{file}"]
-            args += ["-device", "virtio-blk-pci,drive=shared,share-rw=on"]
+            args += ["-device", f"{platform.shared_disk or SHARED_DISK},drive=shared,share-rw=on"]
             fds.append(self._disk)
         return Link(tuple(args), tuple(fds))
 

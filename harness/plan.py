@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from base.errors import UsageError
 from base.yamlmodel import suggest
-from harness.hypervisor import OWN, Hypervisor, find_hypervisor, load_hypervisors
-from harness.kernel import identify
+from harness.bring import refusal
+from harness.hypervisor import Hypervisor, find_hypervisor, load_hypervisors
 from harness.qemus import known_qemus, own_qemu
 from harness.scenario import Scenario
 from results.model import CellId
-from sim.platform import Platform, find_platform
+from sim.platform import OWN, Platform, find_platform, load_platforms
 
 if TYPE_CHECKING:
     from harness.runspec import Templates
@@ -27,7 +27,8 @@ class Choice:
     """What the user asks for; None means all there are.
 
     `kernel` is the name of a column, or the path of a kernel of the user's own; `qemu` a version for which there is an
-    image, or the path of a program of the user's own (None: the hypervisor's). `templates` are
+    image, or the path of a program of the user's own (None: the hypervisor's). `firmware` is one of the platform's, or
+    the path of one of the user's own; `initrd`, `dom0` and `hypervisor_image` are paths of such files. `templates` are
     what cells may do with templates at most; without any, they boot all that they need.
     """
 
@@ -38,6 +39,9 @@ class Choice:
     append: str = ""
     templates: Templates = "make"
     qemu: str | None = None
+    initrd: str | None = None
+    dom0: str | None = None
+    hypervisor_image: str | None = None
 
     @property
     def own_kernel(self) -> Path | None:
@@ -47,24 +51,51 @@ class Choice:
         return Path(self.kernel).absolute()
 
     @property
+    def own_firmware(self) -> Path | None:
+        """The user's firmware file, if `firmware` is not the name of a platform's."""
+        word = self.firmware
+        if word is None or any(word in platform.firmware for platform in load_platforms().values()):
+            return None
+        path = Path(word).absolute()
+        return path if "/" in word or path.exists() else None
+
+    @property
+    def own_files(self) -> dict[str, Path]:
+        """The user's files that do not make a kernel's column, by the names of the options that name them."""
+        given = {"initrd": self.initrd, "dom0": self.dom0, "hypervisor-image": self.hypervisor_image}
+        found = {name: Path(word).absolute() for name, word in given.items() if word is not None}
+        return found if self.own_firmware is None else {"firmware": self.own_firmware, **found}
+
+    def kernel_for(self, hypervisor: Hypervisor) -> Path | None:
+        """Return the user's file that takes the place of a hypervisor's `kernel`."""
+        if hypervisor.entry == "kernel":
+            return self.own_kernel
+        return self.own_files.get("dom0" if hypervisor.two_files else "hypervisor-image")
+
+    @property
     def own_qemu(self) -> Path | None:
         """The user's QEMU, if `qemu` is not the word for an image. Raises UsageError."""
         return own_qemu(self.qemu)
 
     def check(self) -> None:
-        """Raise UsageError for a name that does not exist, or a file that is no kernel or QEMU."""
+        """Raise UsageError for a name that does not exist, a file that is no QEMU, or one that nobody takes."""
         own_qemu(self.qemu)
         if self.platform:
             platform = find_platform(self.platform)
-            platform.choose_firmware(self.firmware)
+            if self.own_firmware is None:
+                platform.choose_firmware(self.firmware)
         if self.hypervisor:
             find_hypervisor(self.hypervisor)
-        if (own := self.own_kernel) is None:
-            return
-        if not own.exists() and "/" not in str(self.kernel):
+        own = self.own_kernel
+        if own is not None and not own.exists() and "/" not in str(self.kernel):
             columns = all_columns()
             raise UsageError(f"no kernel '{self.kernel}'{suggest(str(self.kernel), columns)}, or name a file")
-        identify(own)
+        reasons = [refusal(one, self) for one in load_hypervisors().values() if self._means(one)]
+        if reasons and (first := reasons[0]) is not None and all(reasons):
+            raise first
+
+    def _means(self, hypervisor: Hypervisor) -> bool:
+        return self.hypervisor in (None, hypervisor.name) and self.platform in (None, *hypervisor.platforms)
 
 
 @dataclass(frozen=True)
@@ -82,13 +113,14 @@ class PlannedCell:
     def name(self) -> str:
         """A short name that is unique within the scenario: `g5-kvm-pr-fixed`."""
         firmware = "" if self.firmware == self.platform.default_firmware else f"-{self.firmware}"
-        qemu = f"-qemu-{self.axes['qemu']}" if "qemu" in self.axes else ""
-        return f"{self.platform.name}-{self.hypervisor.name}-{self.kernel}{firmware}{qemu}"
+        others = "".join(f"-{axis}-{value}" for axis, value in sorted(self.axes.items()) if axis != "firmware")
+        return f"{self.platform.name}-{self.hypervisor.name}-{self.kernel}{firmware}{others}"
 
     @property
     def axes(self) -> dict[str, str]:
         """What differs from the defaults of platform and hypervisor, by the names of the options that say so."""
         found = {} if self.firmware == self.platform.default_firmware else {"firmware": self.firmware}
+        found |= dict.fromkeys(self.choice.own_files, OWN)
         if self.choice.own_qemu is not None:
             return {**found, "qemu": OWN}
         return found if self.qemu_image == self.hypervisor.qemu else {**found, "qemu": str(self.choice.qemu)}
@@ -111,6 +143,8 @@ class PlannedCell:
                 f"{self.platform.name} with {self.firmware} starts no boot loader from a disk, "
                 "the scenario is about one"
             )
+        if self.scenario.machine.boot == "disk" and self.hypervisor.entry != "kernel":
+            return f"QEMU loads {self.hypervisor.name} itself, the scenario is about a disk"
         if lacking := [thing for thing in self.scenario.needs if thing not in self.hypervisor.offers]:
             return f"a domU of {self.hypervisor.name} has no {lacking[0]}, the scenario is about it"
         return None
@@ -119,7 +153,7 @@ class PlannedCell:
     def loader(self) -> str | None:
         """The image of the boot loader by which dom0 boots; None when QEMU loads the kernel, or there is none."""
         on_disk = self.scenario.machine.boot == "disk"
-        return self.platform.firmware[self.firmware].boot_loader if on_disk else None
+        return self.platform.options(self.firmware).boot_loader if on_disk else None
 
     @property
     def templates(self) -> Templates:
@@ -146,16 +180,36 @@ class PlannedCell:
         )
 
     @property
+    def sources(self) -> dict[str, str | Path]:
+        """What the machine is started with: `kernel`, and perhaps `initrd` and `hypervisor`.
+
+        Images are given by name, files of the user's by path; those of an option go before those of the hypervisor's.
+        """
+        column, choice = self.hypervisor.column(self.kernel), self.choice
+        brought = {"kernel": choice.kernel_for(self.hypervisor), "initrd": choice.own_files.get("initrd")}
+        if self.hypervisor.two_files:
+            brought["hypervisor"] = choice.own_files.get("hypervisor-image")
+        found: dict[str, str | Path] = {}
+        for part, source in (("hypervisor", column.hypervisor), ("kernel", column.kernel), ("initrd", column.initrd)):
+            if (own := brought.get(part)) is not None:
+                found[part] = own
+            elif source is not None:
+                found[part] = source if isinstance(source, str) else source.file
+        return found
+
+    @property
     def images(self) -> list[str]:
         """The names of the images that the cell needs."""
-        column = self.hypervisor.column(self.kernel)
+        domu_kernel = self.hypervisor.column(self.kernel).domu_kernel
         needed = [] if self.choice.own_qemu else [self.qemu_image]
-        needed += [column.initrd, column.domu_kernel]
+        needed += [source for source in self.sources.values() if isinstance(source, str)]
+        if domu_kernel:
+            needed.append(domu_kernel)
         if self.loader:
             needed.append(self.loader)
         if self.scenario.debugger:
             needed.append(GDB)
-        return needed if self.kernel == OWN else [*needed, column.kernel]
+        return needed
 
 
 def all_columns() -> list[str]:
@@ -182,16 +236,22 @@ def _cells(scenario: Scenario, choice: Choice) -> list[PlannedCell]:
             raise UsageError(f"scenario {scenario.name}: no hypervisor offers '{thing}'{suggest(thing, offers)}")
     found: list[PlannedCell] = []
     for hypervisor in hypervisors.values():
-        if not _wanted(hypervisor.name, scenario.hypervisors, choice.hypervisor):
+        if not _wanted(hypervisor.name, scenario.hypervisors, choice.hypervisor) or refusal(hypervisor, choice):
             continue
         for name in hypervisor.platforms:
             if not _wanted(name, scenario.platforms, choice.platform):
                 continue
             platform = find_platform(name)
             # An axis that a platform does not have leaves it out, unless the platform was asked for.
-            if choice.firmware and choice.firmware not in platform.firmware and not choice.platform:
+            own_firmware = choice.own_firmware is not None
+            if (
+                choice.firmware
+                and not own_firmware
+                and choice.firmware not in platform.firmware
+                and not choice.platform
+            ):
                 continue
-            firmware = platform.choose_firmware(choice.firmware)
+            firmware = OWN if own_firmware else platform.choose_firmware(choice.firmware)
             found += [
                 PlannedCell(scenario, platform, hypervisor, kernel, firmware, choice)
                 for kernel in _kernels(hypervisor, choice)
@@ -204,8 +264,10 @@ def _wanted(name: str, limited: Sequence[str] | None, asked: str | None) -> bool
 
 
 def _kernels(hypervisor: Hypervisor, choice: Choice) -> list[str]:
-    if choice.kernel is None:
-        return list(hypervisor.kernels)
     if choice.own_kernel is not None:
         return [OWN]
+    if choice.kernel is None:
+        # A file that is all there is to a column makes all columns the same.
+        alone = not hypervisor.two_files and choice.hypervisor_image is not None
+        return list(hypervisor.kernels)[-1:] if alone else list(hypervisor.kernels)
     return [choice.kernel] if choice.kernel in hypervisor.kernels else []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import parallel
+from harness import choosing, parallel
 
 if TYPE_CHECKING:
     from harness.plan import PlannedCell
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from results.store import Run
 
 RUN_ID = "testbed_run"
-OPTIONS = ("platform", "hypervisor", "kernel", "firmware", "append", "qemu")
 
 
 class CellFailed(Exception):
@@ -27,12 +26,8 @@ class CellFailed(Exception):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options that choose cells."""
     group = parser.getgroup("testbed", "cells of scenarios")
-    group.addoption("--platform", help="only cells on this platform")
-    group.addoption("--hypervisor", help="only cells under this hypervisor")
-    group.addoption("--kernel", help="only this kernel column, or the path of your own vmlinux")
-    group.addoption("--firmware", help="the platform's firmware (default: the platform's first)")
-    group.addoption("--qemu", help="the QEMU that simulates: a version there is an image of, or the path of your own")
-    group.addoption("--append", default="", help="more arguments for dom0's kernel")
+    for name, text in choosing.OPTIONS.items():
+        group.addoption(f"--{name}", default="" if name == "append" else None, help=text)
     group.addoption("--cold", action="store_true", help="boot everything: use no templates, and leave none")
     group.addoption("--testbed-run", help="add the results to this run (default: a new one)")
     parallel.add_option(group)
@@ -54,14 +49,16 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterator[CellItem]:
         """Plan the cells of the scenario. Its errors are shown as they are, without a traceback."""
         from base.errors import TestbedError  # noqa: PLC0415  (lazy: the plugin loads with every pytest)
+        from harness.bring import check_files  # noqa: PLC0415
         from harness.plan import Choice, plan  # noqa: PLC0415
         from harness.scenario import load_scenario  # noqa: PLC0415
 
         try:
-            given = {name: self.config.getoption(name) for name in OPTIONS}
+            given = choosing.given(self.config.getoption)
             choice = Choice(**given, templates="none" if self.config.getoption("cold") else "make")
             choice.check()
             cells = plan([load_scenario(self.path)], choice)
+            check_files(cells)
         except TestbedError as error:
             raise self.CollectError(str(error)) from error
         for cell in cells:

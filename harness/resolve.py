@@ -10,6 +10,7 @@ from base.errors import InfraError
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.gdb import Debugger
+from harness.hypervisor import KERNEL
 from harness.qemus import OwnQemu
 from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
@@ -19,7 +20,6 @@ QEMU = "usr/bin/qemu-system-ppc64"
 QEMU_DATA = "usr/share/qemu"
 GDB = "usr/bin/gdb-multiarch"
 GDB_DATA = "usr/share/gdb"
-KERNEL = "vmlinux"
 INITRD = "initramfs.cpio"
 LOADER = "core.elf"
 
@@ -30,19 +30,23 @@ class Resolved:
 
     qemu: QemuBinary
     kernel: Path
-    initrd: Path
+    initrd: Path | None = None
+    hypervisor: Path | None = None
     loader: Path | None = None
     debugger: Debugger | None = None
+    bios: Path | None = None
 
 
 def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
     """Find, or make, the images of a run-spec. Raises InfraError when what is there is not what was named."""
     return Resolved(
         qemu=_qemu(spec, report),
-        kernel=_file(spec.kernel, KERNEL, report),
-        initrd=_file(spec.initrd, INITRD, report),
+        kernel=_file(spec.kernel, spec.hypervisor.column(spec.cell.kernel).file, report),
+        initrd=_file(spec.initrd, INITRD, report) if spec.initrd else None,
+        hypervisor=_file(spec.boots, KERNEL, report) if spec.boots else None,
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
         debugger=_debugger(spec.debugger, report) if spec.debugger else None,
+        bios=_file(spec.bios, "", report) if spec.bios else None,
     )
 
 
@@ -64,7 +68,7 @@ def _debugger(wanted: DebuggerImages, report: Report) -> Debugger:
     tree = _image(wanted.gdb, report)
     return Debugger(
         command=(*images.tree_command(tree, GDB), f"--data-directory={tree.file(GDB_DATA)}"),
-        domu_kernel=_image(wanted.domu_kernel, report).file(KERNEL),
+        domu_kernel=_image(wanted.domu_kernel, report).file(KERNEL) if wanted.domu_kernel else None,
         # Its Python is the tree's own, and leaves nothing in the tree.
         environment={"PYTHONHOME": str(tree.path / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
     )

@@ -43,16 +43,18 @@ class OwnFile(Model):
 
 
 class DebuggerImages(Model):
-    """The images of gdb and of the domU's kernel, for its symbols."""
+    """The images of gdb and of the domU's kernel, for its symbols (None: there is no domU)."""
 
     gdb: ImageRef
-    domu_kernel: ImageRef
+    domu_kernel: ImageRef | None = None
 
 
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
-    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `templates` says whether
+    `boots` is the hypervisor where it is not `kernel`; where there is no toolstack there is no `domu_identity`.
+    `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel), `bios` a firmware of the
+    user's (None: the platform's, by the name `firmware`). `templates` says whether
     the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
     which they were set; `factor_source` says how that is known), `seed` is for whatever a step draws.
     """
@@ -65,11 +67,13 @@ class RunSpec(Model):
     hypervisor: Hypervisor
     firmware: str
     qemu: ImageRef | OwnFile
+    boots: ImageRef | OwnFile | None = None
     kernel: ImageRef | OwnFile
     kernel_identity: KernelIdentity
-    domu_identity: KernelIdentity
-    initrd: ImageRef | OwnFile
+    domu_identity: KernelIdentity | None = None
+    initrd: ImageRef | OwnFile | None = None
     loader: ImageRef | OwnFile | None = None
+    bios: OwnFile | None = None
     debugger: DebuggerImages | None = None
     append: str = ""
     templates: Templates = "none"

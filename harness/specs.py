@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from pathlib import Path
 
 import images
 from base.files import sha256_file
 from base.progress import Report, silent
 from harness.calibration import host_factor
-from harness.kernel import identify
+from harness.hypervisor import KERNEL, RELEASE
+from harness.kernel import KernelIdentity, identify, identify_hypervisor
 from harness.plan import GDB, PlannedCell
 from harness.qemus import OwnQemu, image_version, own_version
-from harness.resolve import KERNEL
 from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
 
 
 def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
     """Make sure of the cell's images and return its run-spec. Raises what building an image raises, UsageError."""
-    column = cell.hypervisor.column(cell.kernel)
     made = images.ensure(cell.images, report=report)
-    own = cell.choice.own_kernel
-    if own is not None:
-        kernel: ImageRef | OwnFile = OwnFile(path=own, sha256=sha256_file(own))
-        kernel_file = own
-    else:
-        kernel = _image(made[column.kernel])
-        kernel_file = made[column.kernel].file(KERNEL)
+    used = {part: _used(source, made) for part, source in cell.sources.items()}
+    kernel, domu_kernel = cell.sources["kernel"], cell.hypervisor.column(cell.kernel).domu_kernel
+    kernel_file = kernel if isinstance(kernel, Path) else made[kernel].file(cell.hypervisor.column(cell.kernel).file)
+    firmware = cell.choice.own_firmware
     qemu: Artifact | OwnQemu
     if (program := cell.choice.own_qemu) is not None:
         qemu, version = OwnQemu(program, sha256_file(program)), own_version(program)
@@ -44,11 +41,13 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         hypervisor=cell.hypervisor,
         firmware=cell.firmware,
         qemu=outer,
-        kernel=kernel,
-        kernel_identity=identify(kernel_file),
-        domu_identity=identify(made[column.domu_kernel].file(KERNEL)),
-        initrd=_image(made[column.initrd]),
+        boots=used.get("hypervisor"),
+        kernel=used["kernel"],
+        kernel_identity=_identity(cell, kernel_file, made),
+        domu_identity=identify(made[domu_kernel].file(KERNEL)) if domu_kernel else None,
+        initrd=used.get("initrd"),
         loader=_image(made[cell.loader]) if cell.loader else None,
+        bios=_own(firmware) if firmware else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
@@ -62,7 +61,23 @@ def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages
     if not cell.scenario.debugger:
         return None
     kernel = cell.hypervisor.column(cell.kernel).domu_kernel
-    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]))
+    return DebuggerImages(gdb=_image(made[GDB]), domu_kernel=_image(made[kernel]) if kernel else None)
+
+
+def _used(source: str | Path, made: Mapping[str, Artifact]) -> ImageRef | OwnFile:
+    return _own(source) if isinstance(source, Path) else _image(made[source])
+
+
+def _own(path: Path) -> OwnFile:
+    return OwnFile(path=path, sha256=sha256_file(path))
+
+
+def _identity(cell: PlannedCell, file: Path, made: Mapping[str, Artifact]) -> KernelIdentity:
+    """Return which kernel the machine is started with; of a hypervisor's release only its image knows."""
+    if cell.hypervisor.entry not in ("linked-in", "none"):
+        return identify(file)
+    kernel = cell.sources["kernel"]
+    return identify_hypervisor(file, made[kernel].file(RELEASE).read_text().strip() if isinstance(kernel, str) else "")
 
 
 def _image(artifact: Artifact) -> ImageRef:

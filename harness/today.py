@@ -44,10 +44,9 @@ def todays_inputs() -> Today:
 
 
 def _inputs(cell: PlannedCell, digest: Callable[[str], str], content: Callable[[Model], str]) -> dict[str, str]:
-    column = cell.hypervisor.column(cell.kernel)
+    used = {part: digest(source) for part, source in cell.sources.items() if isinstance(source, str)}
     images = {
-        "kernel.image": digest(column.kernel),
-        "initrd.image": digest(column.initrd),
+        **{f"{part}.image": value for part, value in used.items()},
         "qemu.image": digest(cell.qemu_image),
         "loader.image": digest(cell.loader) if cell.loader else "",
     }

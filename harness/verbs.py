@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from base.errors import TestbedError
 from base.yamlmodel import Model
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from harness.cell import Cell
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
 class StepFailed(TestbedError):

@@ -127,8 +127,10 @@ class _Run:
             qemu=resolved.qemu,
             kernel=resolved.kernel,
             initrd=resolved.initrd,
+            hypervisor=resolved.hypervisor,
             loader=resolved.loader,
             debugger=resolved.debugger,
+            bios=resolved.bios,
         )
 
     async def _run_steps(self, cell: Cell, warm: Warm | None) -> None:
@@ -238,7 +240,8 @@ def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
         "kernel.built.build-id": spec.kernel_identity.build_id,
         "image.qemu": spec.qemu.digest,
         "image.kernel": spec.kernel.digest,
-        "image.initrd": spec.initrd.digest,
+        **({"image.initrd": spec.initrd.digest} if spec.initrd else {}),
+        **({"image.hypervisor": spec.boots.digest} if spec.boots else {}),
         "firmware": spec.firmware,
         "host.factor": spec.factor,
         "host.factor.source": spec.factor_source,

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from images.errors import FetchError, tail
 from images.lock import Pin, Pins
 from images.mirror import OVERRIDE, Mirror
 from images.process import Processes
-from images.recipe import Arch, ClosureInput, DebianInput, PackageInput
+from images.recipe import Arch, ClosureInput, DebianInput, PackageInput, PatchedSourceInput
 
 HELPER = "/usr/lib/apt/apt-helper"
 # Indexes change a few times a day; within this time (seconds) a second build asks the mirror nothing.
@@ -90,18 +91,37 @@ class AptArchive:
         folder = self._prepared(item.suite, arch)
         if isinstance(item, ClosureInput):
             return self._closure(folder, item, preferred)
-        known = self._packages(folder, item) if isinstance(item, PackageInput) else self._sources(folder, item.source)
+        match item:
+            case PackageInput():
+                name, known = item.package, self._packages(folder, item)
+            case PatchedSourceInput():
+                name, known = (
+                    f"source {item.patched_source}",
+                    self._sources(folder, item.patched_source, "orig", "debian"),
+                )
+            case _:
+                name, known = f"source {item.source}", self._sources(folder, item.source, "orig")
         if not known:
-            name = item.package if isinstance(item, PackageInput) else f"source {item.source}"
             raise FetchError(
                 f"Debian {item.suite} has no {name} for {arch}", hint="is the name right, and is it in `main`?"
             )
         wanted = set(preferred or ())
         from debian.debian_support import Version  # noqa: PLC0415  (lazy: only a download needs it)
 
-        return next((pins for pins in known if set(pins) == wanted), None) or max(
-            known, key=lambda pins: Version(pins[0].version)
-        )
+        if locked := next((pins for pins in known if set(pins) == wanted), None):
+            return locked
+        if preferred and self._serves(preferred):
+            return preferred
+        return max(known, key=lambda pins: Version(pins[0].version))
+
+    def _serves(self, pins: Pins) -> bool:
+        """Whether the mirror still has files that its index no longer names (what was locked was in a signed one)."""
+        with tempfile.TemporaryDirectory(dir=self._root) as folder:
+            try:
+                self.fetch(pins, Path(folder))
+            except FetchError:
+                return False
+        return True
 
     def fetch(self, pins: Sequence[Pin], folder: Path) -> None:
         """Download files, each as `folder/<sha256>`, checked on arrival. Raises FetchError."""
@@ -188,7 +208,8 @@ class AptArchive:
             if part.get("Package") == item.package and "Filename" in part
         ]
 
-    def _sources(self, folder: Path, name: str) -> list[Pins]:
+    def _sources(self, folder: Path, name: str, *parts: str) -> list[Pins]:
+        """Return the archives of these parts (`orig`, `debian`) of each version that has all of them."""
         from debian.deb822 import Sources  # noqa: PLC0415  (lazy: only a download needs it)
 
         # Files and digests come from the signed index itself: not every mirror still holds the .dsc.
@@ -200,9 +221,9 @@ class AptArchive:
             pins = tuple(
                 Pin(name, part["Version"], f"{part['Directory']}/{file['name']}", file["sha256"], int(file["size"]))
                 for file in part["Checksums-Sha256"]
-                if re.search(r"\.orig\.tar\.\w+$", file["name"])
+                if re.search(rf"\.({'|'.join(parts)})\.tar\.\w+$", file["name"])
             )
-            if pins:
+            if len(pins) == len(parts):
                 found.append(pins)
         return found
 

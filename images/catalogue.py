@@ -17,7 +17,7 @@ from images.recipe import ClosureInput, FileInput, ImageInput, Recipe
 RECIPES = PROJECT / "images" / "recipes"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 # Only names are substituted: in a build's shell text braces belong to the shell, which has $VARIANT.
-_SUBSTITUTED = ("image", "package", "source", "suite", "file", "closure")
+_SUBSTITUTED = ("image", "package", "source", "patched_source", "suite", "file", "closure")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _substitute(document: Document, recipe: Recipe, variables: Mapping[str, str]
         update: dict[str, Any] = {"alias": item.handle}
         for key in _SUBSTITUTED:
             if hasattr(item, key):
-                update[key] = fill(getattr(item, key), ("inputs", index, key))
+                update[key] = fill(getattr(item, key), ("inputs", index, key.replace("_", "-")))
         inputs.append(item.model_copy(update=update))
     after = fill(recipe.after, ("after",))
     if problems:

@@ -25,7 +25,7 @@ from images.lock import Pin
 from images.mirror import find_mirror
 from images.plan import Plan, debian_inputs
 from images.process import Cancelled, Processes
-from images.recipe import ClosureInput, FileInput, ImageInput, PackageInput, Recipe, SourceInput
+from images.recipe import ClosureInput, FileInput, ImageInput, PackageInput, PatchedSourceInput, Recipe, SourceInput
 from images.store import Artifact, Store, new_record, remove_tree
 from images.unpack import Unpacker
 
@@ -270,6 +270,10 @@ class Engine:
                 case SourceInput():
                     for file in files[locks.identity(item)]:
                         unpacker.archive(file, place)
+                case PatchedSourceInput():
+                    # The lock is sorted: VERSION-REVISION.debian.tar comes before VERSION.orig.tar.
+                    debian, upstream = files[locks.identity(item)]
+                    unpacker.patched_source(upstream, debian, place)
                 case ClosureInput():
                     unpacker.packages(files[locks.identity(item)], place)
                 case PackageInput(unpack=None):

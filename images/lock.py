@@ -13,7 +13,7 @@ from typing import Any
 from base.files import atomic_write, sha256_bytes
 from base.paths import PROJECT, cache_root
 from images.errors import LockFileError
-from images.recipe import ClosureInput, DebianInput, PackageInput
+from images.recipe import ClosureInput, DebianInput, PackageInput, PatchedSourceInput
 
 COMMITTED = PROJECT / "images" / "lock.json"
 SCHEMA = 1
@@ -39,6 +39,8 @@ def identity(item: DebianInput) -> str:
         return f"package {item.package} {item.suite}/{item.arch}"
     if isinstance(item, ClosureInput):
         return f"closure {'+'.join(sorted(item.closure))} {item.suite}/{item.arch}"
+    if isinstance(item, PatchedSourceInput):
+        return f"patched-source {item.patched_source} {item.suite}"
     return f"source {item.source} {item.suite}"
 
 

@@ -13,7 +13,7 @@ from images import lock as locks
 from images.apt import Archive
 from images.catalogue import Catalogue
 from images.lock import Lock, Pins
-from images.recipe import Arch, ClosureInput, DebianInput, FileInput, ImageInput, PackageInput, Recipe, SourceInput
+from images.recipe import Arch, DebianInput, FileInput, ImageInput, PatchedSourceInput, Recipe, SourceInput
 from images.store import Artifact, Origin, Store
 from images.tools import Tools
 
@@ -83,7 +83,7 @@ class Plan:
                 pins = self.lock.pins(locks.identity(item))
                 if pins is None:
                     return None
-                kind = "source" if isinstance(item, SourceInput) else "package"
+                kind = "source" if isinstance(item, SourceInput | PatchedSourceInput) else "package"
                 found += [Origin(kind, pin.name, pin.version, pin.sha256, item.suite) for pin in pins]
         for handle, patches in sorted(recipe.patches.items()):
             found += [
@@ -167,7 +167,7 @@ class Plan:
 
 def debian_inputs(recipe: Recipe) -> list[DebianInput]:
     """Return those inputs of a recipe that come from a Debian archive."""
-    return [item for item in recipe.inputs if isinstance(item, PackageInput | ClosureInput | SourceInput)]
+    return [item for item in recipe.inputs if isinstance(item, DebianInput)]
 
 
 def _digest(data: Any) -> str:

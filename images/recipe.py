@@ -20,7 +20,9 @@ def by_key(*keys: str) -> Discriminator:
     """Return a discriminator that tells union members apart by the one key that only they have."""
 
     def pick(value: Any) -> str | None:
-        found = [key for key in keys if (key in value if isinstance(value, dict) else hasattr(value, key))]
+        found = [
+            key for key in keys if (key in value if isinstance(value, dict) else hasattr(value, key.replace("-", "_")))
+        ]
         return found[0] if found else None
 
     return Discriminator(
@@ -75,6 +77,16 @@ class SourceInput(_Input):
         return self.source
 
 
+class PatchedSourceInput(_Input):
+    """A Debian source package, unpacked and with Debian's own patches applied, as Debian builds it."""
+
+    patched_source: Name
+    suite: Suite
+
+    def _word(self) -> str:
+        return self.patched_source
+
+
 class ImageInput(_Input):
     """Another recipe's artifact."""
 
@@ -97,11 +109,12 @@ Input = Annotated[
     Annotated[PackageInput, Tag("package")]
     | Annotated[ClosureInput, Tag("closure")]
     | Annotated[SourceInput, Tag("source")]
+    | Annotated[PatchedSourceInput, Tag("patched-source")]
     | Annotated[ImageInput, Tag("image")]
     | Annotated[FileInput, Tag("file")],
-    by_key("package", "closure", "source", "image", "file"),
+    by_key("package", "closure", "source", "patched-source", "image", "file"),
 ]
-DebianInput = PackageInput | ClosureInput | SourceInput
+DebianInput = PackageInput | ClosureInput | SourceInput | PatchedSourceInput
 
 
 class DirectoryEntry(Model):

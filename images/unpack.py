@@ -28,6 +28,21 @@ class Unpacker:
         folder.mkdir(parents=True, exist_ok=True)
         self._run(["tar", "-xf", str(file), "--strip-components=1", "--no-same-owner", "-C", str(folder)], folder)
 
+    def patched_source(self, upstream: Path, debian: Path, folder: Path) -> None:
+        """Unpack a source as Debian builds it: with Debian's archive in its folder `debian`, and that one's patches.
+
+        Raises BuildError, PatchError.
+        """
+        self.archive(upstream, folder)
+        self.archive(debian, folder / "debian")
+        patches = folder / "debian" / "patches"
+        series = patches / "series"
+        names = series.read_text().splitlines() if series.is_file() else []
+        for line in names:
+            # A comment may stand behind a name as well as alone.
+            if name := line.partition("#")[0].strip():
+                self.patch(patches / name, folder)
+
     def patch(self, patch: Path, folder: Path) -> None:
         """Apply a patch file, exactly: a context that does not match is an error. Raises PatchError."""
         start = self._log.stat().st_size if self._log.exists() else 0

@@ -25,6 +25,9 @@ statuses:   yes       all the feature's own steps passed
             n/a       the question makes no sense there
 remarks:    known     expected not to pass, for the reason below the table
             unexpected  passes although it is expected not to
+            port failure      passes on a reference (a column marked so)
+            test or upstream  fails on a reference as well
+            unjudged          has not run on the reference there is
             1 of 2 ran  of the cells behind it
             stale       too old, or made from other inputs than today's plan would use
             edited      a file of its evidence is not what it was when the cell ended: it counts as untested

@@ -45,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from results.compare import compare, suspects  # noqa: PLC0415
     from results.sides import load_side  # noqa: PLC0415
     from results.store import known_verdicts  # noqa: PLC0415
+    from results.triage import load_references  # noqa: PLC0415
 
     before, after = load_side(options.before), load_side(options.after)
-    comparison = compare(before, after, known_verdicts(suspects(before, after)))
+    comparison = compare(before, after, known_verdicts(suspects(before, after)), load_references())
     if options.format == "json":
         print(json.dumps(compared.to_json(comparison), indent=1))
     elif options.format == "md":

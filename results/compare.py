@@ -6,12 +6,13 @@ Laws: a side compared with itself has no differences; the two sides exchanged gi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from base.errors import EXIT_OK, EXIT_UNEXPECTED
 from results.inputs import Change, Inputs, changes, product_key
 from results.model import Status, Verdict
+from results.triage import References, Triage, judge
 
 BAD = (Verdict.FAIL, Verdict.TIMEOUT)
 # What is known of cells beside the two sides: pairs of inputs and raw verdict.
@@ -94,13 +95,17 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """A cell on both sides; `changes` are the inputs that differ, as far as both sides know theirs."""
+    """A cell on both sides; `changes` are the inputs that differ, as far as both sides know theirs.
+
+    `triage` is whose failure the second side's is; None without one, or without a reference on any side.
+    """
 
     cell: str
     kind: Kind
     before: Outcome | None
     after: Outcome | None
     changes: tuple[Change, ...] = ()
+    triage: Triage | None = None
 
     @property
     def differs(self) -> bool:
@@ -160,10 +165,27 @@ def suspects(before: Side, after: Side) -> list[str]:
     return sorted({one.cell for side in (before, after) for one in side.outcomes.values() if one.bad})
 
 
-def compare(before: Side, after: Side, known: Known | None = None) -> Comparison:
-    """Compare two sides. `known` is what else is known of the cells, which tells what is flaky."""
+def compare(
+    before: Side,
+    after: Side,
+    known: Known | None = None,
+    references: References | None = None,
+    beside: Side | None = None,
+) -> Comparison:
+    """Compare two sides. `known` is what else is known of the cells, which tells what is flaky.
+
+    Failures of the second side are held against `references` (default: none), also those that only the first side has,
+    or what stands `beside` both.
+    """
     names = sorted(before.outcomes.keys() | after.outcomes.keys())
-    cells = tuple(_compare(name, before.outcomes.get(name), after.outcomes.get(name), known or {}) for name in names)
+    sides = [side for side in (beside, before, after) if side is not None]
+    statuses = {name: one.status for side in sides for name, one in side.outcomes.items()}
+    judged = judge(statuses, references or References())
+    cells = tuple(
+        replace(_compare(name, before.outcomes.get(name), after.outcomes.get(name), known or {}), triage=whose)
+        for name in names
+        for whose in [judged[name].triage if name in judged and name in after.outcomes else None]
+    )
     return Comparison(before, after, cells)
 
 

@@ -9,6 +9,7 @@ from results.compare import ABOUT, Comparison, Difference, Kind, Outcome, common
 from results.inputs import Change
 from results.model import SCHEMA
 from results.render import count, one_line, plain
+from results.triage import in_data
 
 # What is worth a look first; `same` is only counted.
 ORDER = (Kind.BROKEN, Kind.FLAKY, Kind.INFRA, Kind.FIXED, Kind.APPEARED, Kind.VANISHED, Kind.STILL)
@@ -117,7 +118,11 @@ def _line(cell: Difference, prefix: str = "") -> str:
     known = " (known)" if cell.known else ""
     again = " (second attempt)" if cell.after and cell.after.retried else ""
     told = f": {message}" if message else ""
-    return f"  {prefix}{cell.cell}: {_status(cell.before)} -> {_status(cell.after)}{known}{again}{told}"
+    return f"  {prefix}{cell.cell}: {_status(cell.before)} -> {_status(cell.after)}{known}{_whose(cell)}{again}{told}"
+
+
+def _whose(cell: Difference) -> str:
+    return f" ({cell.triage})" if cell.triage else ""
 
 
 def _status(outcome: Outcome | None) -> str:
@@ -130,8 +135,8 @@ def _row(cell: Difference) -> str:
     seen = cell.after or cell.before
     message = plain(seen.message)[: 2 * MESSAGE] if seen and not seen.good else ""
     changed = "<br>".join(plain(str(change)) for change in cell.changes[:INPUTS])
-    known = " (known)" if cell.known else ""
-    return f"| `{cell.cell}` | {_status(cell.before)} | {_status(cell.after)}{known} | {changed} | {message} |"
+    now = f"{_status(cell.after)}{' (known)' if cell.known else ''}{_whose(cell)}"
+    return f"| `{cell.cell}` | {_status(cell.before)} | {now} | {changed} | {message} |"
 
 
 def _data(cell: Difference) -> dict[str, Any]:
@@ -140,6 +145,7 @@ def _data(cell: Difference) -> dict[str, Any]:
         "kind": cell.kind.value,
         "new_failure": cell.new_failure,
         "known": cell.known,
+        "triage": in_data(cell.after.status, cell.triage or "") if cell.after else None,
         "before": _side(cell.before),
         "after": _side(cell.after),
         "changes": [change._asdict() for change in cell.changes],

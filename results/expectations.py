@@ -24,7 +24,8 @@ NUMBERS = re.compile(r"\d+(\.\d+)*")
 Pattern = str | list[str]
 
 
-def _matches(pattern: Pattern, value: str) -> bool:
+def matches(pattern: Pattern, value: str) -> bool:
+    """Return whether a value fits a shell pattern, or one of several."""
     return any(fnmatchcase(value, one) for one in ([pattern] if isinstance(pattern, str) else pattern))
 
 
@@ -49,8 +50,8 @@ class CellPattern(Model):
     def matches(self, cell: CellId) -> bool:
         """Return whether `cell` is one of those meant."""
         parts = ("feature", "scenario", "platform", "hypervisor", "kernel", "qemu", "firmware")
-        return all(_matches(getattr(self, part), getattr(cell, part)) for part in parts) and all(
-            _matches(pattern, cell.axes.get(name, "")) for name, pattern in self.axes.items()
+        return all(matches(getattr(self, part), getattr(cell, part)) for part in parts) and all(
+            matches(pattern, cell.axes.get(name, "")) for name, pattern in self.axes.items()
         )
 
 

@@ -1,4 +1,4 @@
-"""The rows of the matrix: the ten of XenPPC's own page, then ours."""
+"""The rows of the matrix: the hypervisor's own start, the ten of XenPPC's page, then ours."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from results.model import Record, Result, Scalar
 SPEC = "run-spec.json"
 # Inputs of this kind are told when they change, but may not change a verdict: deadlines are counted in work.
 HOST = "host."
-# Words for people at the top of a scenario, platform or hypervisor; they change nothing.
-_PROSE = ("summary", "title", "note")
+# At the top of a scenario, platform or hypervisor: words for people, which files one takes, where its own was read.
+_PROSE = ("summary", "title", "note", "images", "own-firmware", "folder")
 # Facts of a result that are inputs as they are.
 _FACTS = ("testbed.code", "host.machine", "host.cpu", "host.factor")
 
@@ -53,7 +53,7 @@ class _Cell(Record):
 
 class _Debugger(Record):
     gdb: _Image = _Image()
-    domu_kernel: _Image = Field(default=_Image(), alias="domu-kernel")
+    domu_kernel: _Image | None = Field(default=None, alias="domu-kernel")
 
 
 class _Spec(Record):
@@ -65,11 +65,13 @@ class _Spec(Record):
     hypervisor: dict[str, Any] = Field(default_factory=dict)
     firmware: str = ""
     qemu: _Image = _Image()
+    boots: _Image | None = None
     kernel: _Image = _Image()
     kernel_identity: _Kernel = Field(default=_Kernel(), alias="kernel-identity")
-    domu_identity: _Kernel = Field(default=_Kernel(), alias="domu-identity")
-    initrd: _Image = _Image()
+    domu_identity: _Kernel | None = Field(default=None, alias="domu-identity")
+    initrd: _Image | None = None
     loader: _Image | None = None
+    bios: _Image | None = None
     debugger: _Debugger | None = None
     append: str = ""
 
@@ -77,9 +79,11 @@ class _Spec(Record):
 def inputs_of(directory: Path, result: Result) -> dict[str, str]:
     """Return the inputs of a result from its run-spec and its facts; what is not known there is left out.
 
-    Names: `kernel.release|build-id|gcc|image|recipe`, `domu-kernel.release|build-id|image`,
-    `qemu.version|image|recipe`, `firmware`, `initrd.image|recipe`, `loader.image|recipe`, `gdb.image`, `append`,
-    `scenario`, `platform`, `hypervisor` (digests of their content), `testbed.code`, `host.machine|cpu|factor`.
+    Names: `hypervisor.image|recipe` (where dom0's kernel is another file),
+    `kernel.release|build-id|gcc|image|recipe`, `domu-kernel.release|build-id|image`,
+    `qemu.version|image|recipe`, `firmware`, `firmware.image`, `initrd.image|recipe`, `loader.image|recipe`,
+    `gdb.image`, `append`, `scenario`, `platform`, `hypervisor` (digests of their content), `testbed.code`,
+    `host.machine|cpu|factor`.
     """
     try:
         spec = _Spec.model_validate_json((directory / SPEC).read_bytes())
@@ -87,22 +91,26 @@ def inputs_of(directory: Path, result: Result) -> dict[str, str]:
         # No run-spec (a cell that was left out), or one that is damaged, which its seal tells.
         return _from_facts(result.facts)
     debugger = spec.debugger or _Debugger()
-    loader = spec.loader or _Image()
+    loader, initrd, boots = spec.loader or _Image(), spec.initrd or _Image(), spec.boots or _Image()
+    domu, domu_kernel = spec.domu_identity or _Kernel(), debugger.domu_kernel or _Image()
     found = {
+        "hypervisor.image": boots.digest or boots.sha256,
+        "hypervisor.recipe": boots.recipe,
         "kernel.release": spec.kernel_identity.release,
         "kernel.build-id": spec.kernel_identity.build_id,
         "kernel.gcc": spec.kernel_identity.gcc,
         "kernel.image": spec.kernel.digest or spec.kernel.sha256,
         "kernel.recipe": spec.kernel.recipe,
-        "domu-kernel.release": spec.domu_identity.release,
-        "domu-kernel.build-id": spec.domu_identity.build_id,
-        "domu-kernel.image": debugger.domu_kernel.digest,
+        "domu-kernel.release": domu.release,
+        "domu-kernel.build-id": domu.build_id,
+        "domu-kernel.image": domu_kernel.digest,
         "qemu.version": spec.cell.qemu,
         "qemu.image": spec.qemu.digest or spec.qemu.sha256,
         "qemu.recipe": spec.qemu.recipe,
         "firmware": spec.firmware,
-        "initrd.image": spec.initrd.digest or spec.initrd.sha256,
-        "initrd.recipe": spec.initrd.recipe,
+        "firmware.image": spec.bios.sha256 if spec.bios else "",
+        "initrd.image": initrd.digest or initrd.sha256,
+        "initrd.recipe": initrd.recipe,
         "loader.image": loader.digest or loader.sha256,
         "loader.recipe": loader.recipe,
         "gdb.image": debugger.gdb.digest,

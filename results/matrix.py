@@ -12,6 +12,7 @@ from results.model import SCHEMA, Status, Verdict
 from results.seal import SealState
 from results.shards import Shard
 from results.stored import Stored
+from results.triage import References, Triage, in_data, judge_stored, load_references, together
 
 # Said wherever a status is shown: green on QEMU is not green on hardware.
 SIMULATED = "simulated: real hypervisors on QEMU's machines, not on hardware"
@@ -38,6 +39,11 @@ class MatrixCell:
         return aggregate(stored.result.status for stored in self.results)
 
     @property
+    def triage(self) -> Triage | None:
+        """Return whose failure it is, None if there is none or no reference to say so."""
+        return together(Triage(stored.triage) for stored in self.results if stored.triage)
+
+    @property
     def remark(self) -> str:
         """Return `remarks` in one line."""
         return ", ".join(self.remarks)
@@ -46,7 +52,8 @@ class MatrixCell:
     def remarks(self) -> tuple[str, ...]:
         """Return what a reader must know beside the status; nothing if there is no such thing.
 
-        "known", "unexpected", "1 of 2 ran"; "edited", "unsealed" (whether it is as it was cannot be told), "stale".
+        "known", "unexpected"; whose failure it is (results.triage); "1 of 2 ran"; "edited", "unsealed" (whether it is
+        as it was cannot be told), "stale".
         """
         verdicts = {stored.result.verdict for stored in self.results}
         remarks = []
@@ -54,6 +61,8 @@ class MatrixCell:
             remarks.append("unexpected")
         elif Verdict.XFAIL in verdicts:
             remarks.append("known")
+        if (whose := self.triage) is not None:
+            remarks.append(whose.value)
         counted = [stored for stored in self.results if stored.result.status is not Status.NA]
         ran = sum(stored.result.speaks for stored in counted)
         if 0 < ran < len(counted):
@@ -99,6 +108,10 @@ class Matrix:
                 found.setdefault(reason, []).append(stored)
         return found
 
+    def is_reference(self, column: Column) -> bool:
+        """Return whether others are judged by what a column says."""
+        return any(stored.reference for stored in self.results if column_of(stored) == column)
+
     def runs(self) -> list[str]:
         """Return the ids of the runs that the results are from, oldest first."""
         return sorted({stored.result.run for stored in self.results})
@@ -120,9 +133,15 @@ def aggregate(statuses: Iterable[Status]) -> Status:
     return spoken.pop() if len(spoken) == 1 else Status.CLOSE
 
 
-def build_matrix(results: Sequence[Stored], features: Features | None = None) -> Matrix:
-    """Arrange results as a matrix; features that no list knows get rows of their own at the end."""
+def build_matrix(
+    results: Sequence[Stored], features: Features | None = None, references: References | None = None
+) -> Matrix:
+    """Arrange results as a matrix; features that no list knows get rows of their own at the end.
+
+    Each failure is held against `references` (default: those of the project).
+    """
     known = features or load_features()
+    results = judge_stored(results, load_references() if references is None else references)
     names = set(known.names())
     others = sorted({stored.result.cell.feature for stored in results} - names)
     rows = known.features + tuple(Feature(name=name, title=name.replace("-", " ")) for name in others)
@@ -177,5 +196,8 @@ def _cell(stored: Stored) -> dict[str, Any]:
         "seal": stored.seal.value,
         "faults": list(stored.faults),
         "stale": list(stored.stale),
+        "reference": stored.reference,
+        "triage": in_data(result.status, stored.triage, reference=stored.reference),
+        "judged_by": list(stored.judged_by),
         "expectation": None if result.expectation is None else result.expectation.model_dump(mode="json"),
     }

@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 SCHEMA = 1
+# The kernel, or the value of an axis, that is a file of the user's.
+OWN = "own"
 
 Section = Literal["prepare", "feature"]
 Scalar = str | int | float | bool | None

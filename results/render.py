@@ -43,7 +43,8 @@ def print_table(matrix: Matrix, console: Console, notes: Sequence[str] = ()) -> 
     table.add_column("feature", no_wrap=True)
     for column in matrix.columns:
         # Platforms' names are long: on a narrow terminal they are folded rather than cut.
-        table.add_column("\n".join(filter(None, column)), overflow="fold", min_width=len(Status.UNTESTED))
+        marked = ["(reference)"] if matrix.is_reference(column) else []
+        table.add_column("\n".join([*filter(None, column), *marked]), overflow="fold", min_width=len(Status.UNTESTED))
     table.add_column(matrix.reference.replace(" ", "\n", 1), style="dim")
     for feature in matrix.features:
         cells = [_styled(matrix.cell(feature.name, column)) for column in matrix.columns]
@@ -62,7 +63,7 @@ def print_table(matrix: Matrix, console: Console, notes: Sequence[str] = ()) -> 
 
 def markdown(matrix: Matrix, notes: Sequence[str] = ()) -> str:
     """Return the matrix as a Markdown table with its legend."""
-    heads = ["feature", *(_head(column) for column in matrix.columns), matrix.reference]
+    heads = ["feature", *(_head(matrix, column) for column in matrix.columns), matrix.reference]
     rows = [
         [
             feature.title,
@@ -115,8 +116,8 @@ def _styled(cell: MatrixCell) -> str:
     return f"[{STYLES[cell.status]}]{cell.status}[/]{remark}"
 
 
-def _head(column: Column) -> str:
-    return "<br>".join(filter(None, column))
+def _head(matrix: Matrix, column: Column) -> str:
+    return "<br>".join([*filter(None, column), *(["(reference)"] if matrix.is_reference(column) else [])])
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -23,7 +23,8 @@ class Stored:
 
     `inputs` are what it was made from (results.inputs; empty when not known). `seal` tells whether the directory is
     as it was when it was finished, `faults` what is not; then `result` says nothing about the product. `stale` are
-    the reasons for which it may say nothing about today; empty unless the reader was asked to look for them.
+    the reasons for which it may say nothing about today; empty unless the reader was asked to look for them. So is
+    `triage`, whose failure it is (results.triage), by the cells `judged_by`; `reference`: others are judged by it.
     """
 
     result: Summary
@@ -32,6 +33,9 @@ class Stored:
     seal: SealState = SealState.UNSEALED
     faults: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    reference: bool = False
+    triage: str = ""
+    judged_by: tuple[str, ...] = ()
 
     @property
     def attempt(self) -> int:

@@ -19,6 +19,7 @@ from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
+from sim.loading import Entry, Loading
 from sim.lost import LostCpu, lost_cpus, wake
 from sim.platform import DOM0, Platform
 from sim.qemu import QemuBinary, QemuProcess
@@ -68,6 +69,8 @@ class MachineSpec:
     speak of, handed down as they are. `alarms` are looked for on its consoles besides those of any Linux. Unless it
     `may_reboot`, a reset from inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file
     `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
+    A `hypervisor` that is not dom0's kernel starts first, with arguments of its own, and enters that as `entry` says.
+    `bios` is a firmware of the user's, in place of the platform's default.
     """
 
     platform: Platform
@@ -79,6 +82,9 @@ class MachineSpec:
     kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
+    hypervisor: Path | None = None
+    hypervisor_args: str = ""
+    entry: Entry = "kernel"
     memory: int = 0
     cpus: int = 1
     ports: tuple[str, ...] = ()
@@ -88,6 +94,7 @@ class MachineSpec:
     alarms: tuple[AlarmRule, ...] = ()
     ram: Ram | None = None
     incoming: bool = False
+    bios: Path | None = None
 
     @property
     def kernel_command_line(self) -> str:
@@ -95,8 +102,8 @@ class MachineSpec:
         consoles = self.platform.consoles
         parts = [
             f"console={consoles.log}",
-            f"testbed.command={consoles.command}",
             f"testbed.hostname={self.hostname or self.name}",
+            f"testbed.command={consoles.command}" if consoles.command else "",
             self.platform.kernel_args,
             self.append,
         ]
@@ -104,7 +111,7 @@ class MachineSpec:
 
     def arguments(self, fds: dict[str, int]) -> list[str]:
         """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
-        firmware = self.platform.firmware[self.firmware]
+        firmware = self.platform.options(self.firmware)
         memory = self.memory or self.platform.memory
         backend = "memory-backend=ram" if self.ram else ""
         machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
@@ -117,6 +124,8 @@ class MachineSpec:
         args += [*self.platform.args, *firmware.args]
         if self.random and self.platform.random:
             args += ["-device", self.platform.random]
+        if self.bios:
+            args += ["-bios", str(self.bios)]
         # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
         args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
         for name, number in fds.items():
@@ -125,16 +134,15 @@ class MachineSpec:
         ports = [(name, name) for name in self.ports]
         if command_port := self.platform.consoles.command_port:
             ports.insert(0, (command_port, "command"))
-        else:
+        elif self.platform.consoles.command:
             args += ["-serial", "chardev:command"]
         if ports:
             args += ["-device", f"virtio-serial-pci,id=ports,max_ports={MAX_PORTS}"]
         for name, chardev in ports:
             args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
         if self.kernel:
-            args += ["-kernel", str(self.kernel), "-append", self.kernel_command_line]
-        if self.initrd:
-            args += ["-initrd", str(self.initrd)]
+            line, own = self.kernel_command_line, self.hypervisor_args
+            args += Loading(self.entry, self.kernel, line, self.initrd, self.hypervisor, own).arguments()
         return [*args, *self.args, *(["-incoming", "defer"] if self.incoming else [])]
 
 
@@ -303,7 +311,7 @@ class Machine:
                 await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 await self._raise_alarm()
                 if not task.done():
-                    self._raise_end()
+                    self._raise_end(what)
                     meter.check()
                     if meter.slept(LOST_AFTER):
                         await self._wake_lost(what)
@@ -318,7 +326,7 @@ class Machine:
             # A line that hangs up is only the symptom if QEMU itself has gone.
             await asyncio.wait({self.process.exited}, timeout=HANG_UP_PATIENCE)
             try:
-                self._raise_end()
+                self._raise_end(what)
             except TestbedError as end:
                 raise end from error
             raise
@@ -345,15 +353,15 @@ class Machine:
         self.woken += len(lost)
         return lost
 
-    def _raise_end(self) -> None:
-        """Raise what it means if the machine has stopped or QEMU has gone."""
+    def _raise_end(self, what: str) -> None:
+        """Raise what it means if the machine has stopped or QEMU has gone before `what` was so."""
         stops = [event["data"]["reason"] for event in self.qmp.events if event["event"] == "SHUTDOWN"]
         if "host-signal" in stops:
             raise QemuKilled("QEMU was told to end by a signal from outside", hint="who sent it SIGTERM?")
         if self.process.exited.done():
             raise self.process.exited.result().error()
         if stops and not self.may_stop:
-            raise MachineStopped(f"the machine was switched off or reset while it was awaited ({stops[0]})")
+            raise MachineStopped(f"{what}: the machine was switched off or reset before that ({stops[0]})")
 
     async def check(self) -> None:
         """Raise GuestAlarm if a console has shown an alarm, after QEMU has handed over what it printed so far.

@@ -6,29 +6,33 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from base.errors import UsageError
 from base.yamlmodel import Model, Named, load_folder, suggest
+from sim.bootable import FirmwareRules, ImageRules
 
 FOLDER = Path(__file__).parent / "platforms"
 # The host name of a machine's privileged domain, unless there are several machines.
 DOM0 = "dom0"
+# What a firmware of the user's is called.
+OWN = "own"
 
 
 class Consoles(Model):
     """The guest's devices below /dev: `log` is the kernel's terminal, `command` the harness's channel.
 
-    A command channel `virtio-ports/NAME` is a port of virtio-serial, any other the second serial line.
+    A command channel `virtio-ports/NAME` is a port of virtio-serial, any other the second serial line. A machine on
+    which nothing can be asked yet has none (None), and no other ports either.
     """
 
     log: str
-    command: str
+    command: str | None = None
 
     @property
     def command_port(self) -> str | None:
         """The name of the virtio-serial port that carries commands; None when a serial line does."""
-        folder, _, name = self.command.partition("/")
+        folder, _, name = (self.command or "").partition("/")
         return name if folder == "virtio-ports" else None
 
 
@@ -54,10 +58,12 @@ class Platform(Named):
     """A simulated machine: QEMU machine type, CPU, firmware, consoles. `memory` is in MiB.
 
     `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
-    device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
+    device (with its options) of a disk to boot from, `shared_disk` that of one which two machines see ("":
+    virtio-blk-pci). `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
     (QEMU's name) from which its kernel has entropy, "" for none.
+    `images` says what it starts as a kernel, `own_firmware` what as a firmware of the user's (None: nothing).
     """
 
     title: str
@@ -73,10 +79,20 @@ class Platform(Named):
     consoles: Consoles
     nic: str
     disk: str
+    shared_disk: str = ""
     device_tree: DeviceTree
     cpu_threads: Literal["multi", "single"] = "multi"
     saved_memory: Literal["mapped", "stream"] = "stream"
     firmware: dict[str, Firmware] = Field(min_length=1)
+    images: ImageRules = ImageRules()
+    own_firmware: FirmwareRules | None = None
+
+    @field_validator("firmware")
+    @classmethod
+    def _no_reserved_firmware(cls, firmware: dict[str, Firmware]) -> dict[str, Firmware]:
+        if OWN in firmware:
+            raise ValueError(f"the firmware name '{OWN}' is kept for the user's file")
+        return firmware
 
     def load(self, cpus: int) -> int:
         """Return how many processors of the host so many CPUs of the machine can keep busy."""
@@ -86,6 +102,10 @@ class Platform(Named):
     def default_firmware(self) -> str:
         """The firmware that is used unless one is asked for: the first of the file."""
         return next(iter(self.firmware))
+
+    def options(self, firmware: str) -> Firmware:
+        """Return what choosing a firmware adds; one of the user's takes the place of the default."""
+        return self.firmware[self.default_firmware if firmware == OWN else firmware]
 
     def choose_firmware(self, name: str | None) -> str:
         """Return `name` if the platform has that firmware, its default for None. Raises UsageError."""

@@ -7,17 +7,20 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from base.errors import EXIT_OK, UsageError
 from base.yamlmodel import suggest
+from harness.bring import check_files
 from harness.cell import Cell
+from harness.choosing import add_options, given
 from harness.display import Display
 from harness.domain import DomainConfig
-from harness.hypervisor import load_hypervisors
+from harness.hypervisor import load_hypervisors, use_folders
 from harness.plan import Choice, PlannedCell, plan
 from harness.resolve import resolve
-from harness.runspec import OwnFile, RunSpec
+from harness.runspec import RunSpec
 from harness.scenario import Scenario
 from harness.scratch import scratch
 from harness.specs import make_spec
@@ -45,14 +48,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("platform", help="see `./testbed list platforms`")
-    made.add_argument("-H", "--hypervisor", help="default: the first one of the platform")
-    made.add_argument("-k", "--kernel", help="kernel column, or your own vmlinux (default: the hypervisor's last)")
-    made.add_argument("--initrd", type=Path, help="your own initramfs (then nothing is known of what is in it)")
-    made.add_argument("--append", default="", help="more arguments for the kernel")
-    made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
-    made.add_argument(
-        "--qemu", metavar="Q", help="the QEMU that simulates: a version (`list qemus`), or your own build"
-    )
+    add_options(made, leave_out=["platform"])
     made.add_argument("--domu", action="store_true", help="create a domU and join its console")
     made.add_argument("--gdb", action="store_true", help="wait for a debugger before the first instruction")
     return made
@@ -62,20 +58,16 @@ def main(argv: Sequence[str]) -> int:
     """Boot a machine for a person; returns 0 when they left or switched it off. Raises UsageError, InfraError."""
     options = parser().parse_args(argv)
     find_platform(options.platform)
-    choice = Choice(
-        options.platform, options.hypervisor, options.kernel, options.firmware, options.append, qemu=options.qemu
-    )
+    use_folders(options.hypervisors)
+    choice = Choice(**given(partial(getattr, options)))
     choice.check()
-    if options.initrd is not None and not options.initrd.is_file():
-        raise UsageError(f"no initramfs {options.initrd}", hint="check the path")
     if options.initrd is not None and options.domu:
         raise UsageError("--domu needs the test bed's own initramfs", hint="leave out --initrd or --domu")
     scenario = Scenario(name="boot", feature="boot", summary="", domus=(DOMU,) if options.domu else (), steps=())
     cell = _choose(plan([scenario], choice), options)
+    check_files([cell])
     with Display("boot") as display:
         spec = make_spec(cell, "boot", display.report)
-    if options.initrd is not None:
-        spec = _with_initrd(spec, options.initrd)
     require_terminal()
     with scratch() as folder:
         return asyncio.run(_boot(spec, folder, options))
@@ -92,13 +84,6 @@ def _choose(cells: Sequence[PlannedCell], options: argparse.Namespace) -> Planne
     return [cell for cell in cells if cell.hypervisor.name == cells[0].hypervisor.name][-1]
 
 
-def _with_initrd(spec: RunSpec, initrd: Path) -> RunSpec:
-    from base.files import sha256_file  # noqa: PLC0415  (lazy: rarely asked for)
-
-    own = OwnFile(path=initrd.absolute(), sha256=sha256_file(initrd))
-    return spec.model_copy(update={"initrd": own})
-
-
 async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int:
     resolved = resolve(spec)
     gdb = folder / "gdb"
@@ -113,8 +98,10 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
                 qemu=resolved.qemu,
                 kernel=resolved.kernel,
                 initrd=resolved.initrd,
+                hypervisor=resolved.hypervisor,
                 args=("-gdb", f"unix:{gdb},server=on,wait=off", "-S") if options.gdb else (),
                 may_reboot=True,
+                bios=resolved.bios,
             )
             _say(f"{spec.platform.title}; {LEAVE_HINT}")
             if options.gdb:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from base.errors import EXIT_OK
+from harness.choosing import add_folders
 
 KINDS = ("platforms", "hypervisors", "qemus", "scenarios", "cells", "verbs")
 
@@ -14,7 +15,13 @@ def main(argv: Sequence[str]) -> int:
     """Print one kind of thing, a line each; returns 0."""
     parser = argparse.ArgumentParser(prog="testbed list", description="List what there is, one line each.")
     parser.add_argument("kind", nargs="?", choices=KINDS, default="cells", help="default: %(default)s")
-    kind = parser.parse_args(argv).kind
+    add_folders(parser)
+    options = parser.parse_args(argv)
+    kind = options.kind
+    if options.hypervisors:
+        from harness.hypervisor import use_folders  # noqa: PLC0415  (lazy: each kind needs its own)
+
+        use_folders(options.hypervisors)
     rows = {
         "platforms": _platforms,
         "hypervisors": _hypervisors,

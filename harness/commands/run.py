@@ -6,6 +6,8 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,12 @@ from base import owner
 from base.errors import InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
+from harness import bisect
+from harness.bring import check_files
 from harness.calibration import check_override
+from harness.choosing import OPTIONS, add_options, field, given
 from harness.display import Display
+from harness.hypervisor import use_folders
 from harness.plan import Choice, PlannedCell, plan
 from harness.scenario import FOLDER, find_scenario, load_scenario
 from harness.watch import RunWatcher, cell_expected, cell_task
@@ -34,6 +40,7 @@ examples:  ./testbed run                                   everything there is
            ./testbed run ./mine.yaml                       your own scenario
            ./testbed run --save-baseline main              remember this run as `main`
            ./testbed run --baseline main                   only what `main` does not know to be broken is red
+           ./testbed run domu-boot -p g5 --bisect --kernel ./vmlinux   for `git bisect run` (docs/bring-your-own.md)
            ./testbed run --shard 2/3 --baseline main.json  the second of three machines (docs/ci.md)
 
 trouble of ours or the host's (infra): such a cell is tried once more, and the second attempt marked as such;
@@ -49,15 +56,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("scenario", nargs="*", help="scenarios by name or file (default: all)")
-    made.add_argument("-p", "--platform", help="only on this platform")
-    made.add_argument("-H", "--hypervisor", help="only under this hypervisor")
-    made.add_argument("-k", "--kernel", help="only this kernel column (stock, fixed), or your own vmlinux")
-    made.add_argument("--firmware", help="the platform's firmware, e.g. vof on pseries-970")
-    made.add_argument(
-        "--qemu", metavar="Q", help="the QEMU that simulates: a version (`list qemus`), or your own build"
-    )
-    made.add_argument("--append", default="", help="more arguments for dom0's kernel")
+    add_options(made, several=["platform"])
     made.add_argument("--cold", action="store_true", help="boot everything: use no templates, and leave none")
+    made.add_argument(
+        bisect.OPTION,
+        action="store_true",
+        help="end with what `git bisect run` takes: 0 good, 1 bad, 125 cannot be tested, 128 stop",
+    )
     made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
@@ -77,36 +82,75 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours."""
+    """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours.
+
+    With --bisect it returns what `git bisect run` takes (harness.bisect).
+    """
+    if bisect.OPTION in argv:
+        return bisect.guarded(lambda: _bisect(argv))
     options = parser().parse_args(argv)
+    cells, paths = _plan(options)
+    check_files(cells)
+    baseline = _prepare(options)
+    if options.shard is not None:
+        from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
+
+        cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
+    run = _execute(cells, _targets(cells, paths, options), options)
+    return _conclude(run, cells, baseline, options)
+
+
+def _bisect(argv: Sequence[str]) -> bisect.Judgement:
+    """Run cells of one commit, booting all that they need: its templates would be of no use to another."""
+    options = parser().parse_args(argv)
+    for name in ("baseline", "save_baseline", "shard"):
+        if getattr(options, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} makes no sense beside --bisect", hint=f"leave out {option}")
+    options.cold = True
+    cells, paths = _plan(options)
+    try:
+        check_files(cells)
+    except UsageError as error:
+        raise bisect.BadImage(error.message, hint=error.hint) from error
+    run = _execute(cells, _targets(cells, paths, options), options)
+    _conclude(run, cells, None, options)
+    from results.store import results_of  # noqa: PLC0415  (lazy: see above)
+
+    return bisect.judge([stored.load() for stored in results_of(run, [])])
+
+
+def _plan(options: argparse.Namespace) -> tuple[list[PlannedCell], list[Path]]:
+    """Return the cells that the options choose, and the files of their scenarios. Raises UsageError."""
+    use_folders(options.hypervisors)
     choice = Choice(
-        options.platform,
-        options.hypervisor,
-        options.kernel,
-        options.firmware,
-        options.append,
-        "none" if options.cold else "make",
-        options.qemu,
+        **{**given(partial(getattr, options)), "platform": None}, templates="none" if options.cold else "make"
     )
-    choice.check()
+    choices = [replace(choice, platform=name) for name in dict.fromkeys(options.platform)] or [choice]
+    for each in choices:
+        each.check()
     check_override()
     for target in (options.junit, options.json, options.summary):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(f"cannot write {target}: its folder does not exist")
     named = [find_scenario(name) for name in options.scenario]
     paths = list(dict.fromkeys(path.absolute() for path in named)) or sorted(FOLDER.glob("*.yaml"))
-    cells = plan([load_scenario(path) for path in paths], choice)
+    scenarios = [load_scenario(path) for path in paths]
+    cells = [cell for each in choices for cell in plan(scenarios, each)]
     if not cells:
         raise UsageError("no cell matches", hint="`./testbed list cells` shows all there are")
-    baseline, targets = _prepare(options), paths
-    if options.shard is not None:
-        from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
+    # pytest chooses by one platform at most; of several, the cells are named.
+    options.platform = choices[0].platform if len(choices) == 1 else None
+    options.several = len(choices) > 1
+    return cells, paths
 
-        cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
-        by_name = {path.stem: path for path in paths}
-        targets = [Path(f"{by_name[cell.scenario.name]}::{cell.name}") for cell in cells]
-    run = _execute(cells, targets, options)
-    return _conclude(run, cells, baseline, options)
+
+def _targets(cells: Sequence[PlannedCell], paths: Sequence[Path], options: argparse.Namespace) -> Sequence[Path]:
+    """Return what pytest is to collect: scenarios, or cells by name where not all of them are meant."""
+    if options.shard is None and not options.several:
+        return paths
+    by_name = {path.stem: path for path in paths}
+    return [Path(f"{by_name[cell.scenario.name]}::{cell.name}") for cell in cells]
 
 
 def _prepare(options: argparse.Namespace) -> Side | None:
@@ -153,8 +197,8 @@ def _pytest(run: Run, paths: Sequence[Path], options: argparse.Namespace, beside
     command += ["--testbed-coordinator", beside.address]
     if beside.workers > 1:
         command += ["-n", str(beside.workers)]
-    for name in ("platform", "hypervisor", "kernel", "firmware", "append", "qemu"):
-        if value := getattr(options, name):
+    for name in OPTIONS:
+        if value := getattr(options, field(name)):
             command += [f"--{name}", value]
     if options.cold:
         command.append("--cold")

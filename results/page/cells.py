@@ -26,6 +26,7 @@ from results.page.times import times_of
 from results.page.write import Writer
 from results.seal import KEY, RESULT
 from results.store import Stored
+from results.triage import in_data
 
 ALARM_MOST = 64 << 10
 LAST_LINES = 30
@@ -70,6 +71,7 @@ def make_cell(job: Job, writer: Writer) -> Made:
         "cell.html",
         **base,
         message=_short(job.stored.result.message),
+        triage=in_data(job.stored.result.status, job.stored.triage, reference=job.stored.reference),
         facts=whole.facts,
         steps=steps,
         ran=len(whole.steps),

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from results.model import Verdict
 from results.page import feature_tables, picture, tables, words
 from results.page.terminal import visible
+from results.triage import ABOUT
 
 HERE = Path(__file__).parent
 # Nothing but the folder's own style, script and pictures; no form, no frame, no other place.
@@ -46,6 +47,7 @@ def environment() -> Environment:
     made.globals |= {
         "policy": POLICY,
         "verdict_words": REMARKS,
+        "triage_words": {whose.value: about for whose, about in ABOUT.items()},
         "past_link": tables.past_link,
         "past_rows": tables.past_rows,
     }

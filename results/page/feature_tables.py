@@ -13,10 +13,11 @@ from results.page.words import href, moment, status, took, verdict
 # So much of a message stands in a table, in characters.
 SAID_MOST = 300
 _ENTRY = (
-    '<tr><th scope="row"><a href="%s%s">%s</a></th><td>%s%s</td><td>%s</td><td>%s</td><td class="num">%s</td>'
+    '<tr><th scope="row"><a href="%s%s">%s</a></th><td>%s%s%s</td><td>%s</td><td>%s</td><td class="num">%s</td>'
     '<td class="says">%s</td></tr>\n'
 )
 _MARK = ' <em class="mark">%s</em>'
+_WHOSE = " <i>%s</i>"
 _SERIES = '<tr>%s<th scope="row"><a href="%s%s">%s</a></th>' + 5 * '<td class="num">%s</td>' + "</tr>\n"
 _KEY = (
     '<td><svg class="key" viewBox="0 0 34 10" aria-hidden="true"><g class="series s%s">'
@@ -39,6 +40,7 @@ def _entry(entry: Entry, root: str) -> Sequence[object]:
         " ".join((result.cell.scenario, *axes)),
         status(result.status),
         fill(_MARK, [(mark,) for mark in entry.marks]),
+        fill(_WHOSE, [(entry.stored.triage,)] if entry.stored.triage else []),
         verdict(result.verdict),
         moment(result.started),
         took(result.elapsed),

@@ -9,8 +9,9 @@ from functools import cached_property
 
 from results.features import Feature
 from results.matrix import MatrixCell
-from results.model import Status, Verdict
+from results.model import OWN, Status, Verdict
 from results.page.model import DOUBTS, Column, Entry, Site
+from results.triage import Triage
 
 UNEXPECTED = (Verdict.FAIL, Verdict.TIMEOUT, Verdict.XPASS, Verdict.INFRA)
 
@@ -41,6 +42,11 @@ class Place:
         return tuple(word for word in self._cell.remarks if word in DOUBTS)
 
     @property
+    def triage(self) -> Triage | None:
+        """Return whose failure it is, None if there is none or no reference to say so."""
+        return self._cell.triage
+
+    @property
     def date(self) -> str:
         """Return the day of the oldest of them: the whole is not newer than that."""
         return min((entry.result.started.date().isoformat() for entry in self.entries), default="")
@@ -63,13 +69,15 @@ EMPTY = Place()
 class Grid:
     """Rows, columns, and the places where something is known.
 
-    `kernels` are the releases of the kernel under test that are most common in each column, "" if none is known.
+    `kernels` are the releases of the kernel under test that are most common in each column, "" if none is known;
+    `references` are the columns by which others are judged.
     """
 
     features: tuple[Feature, ...]
     columns: tuple[Column, ...]
     places: Mapping[tuple[str, Column], Place]
     kernels: Mapping[Column, str]
+    references: frozenset[Column] = frozenset()
 
     def place(self, feature: Feature, column: Column) -> Place:
         """Return the place of a feature in a column."""
@@ -104,14 +112,17 @@ def build_grid(site: Site) -> Grid:
         {key: Place(tuple(entries)) for key, entries in found.items()},
         {column: counted.most_common(1)[0][0] for column, counted in releases.items()}
         | {column: "" for column in columns if column not in releases},
+        frozenset(_column(entry) for entry in site.entries if entry.stored.reference),
     )
 
 
 def _column(entry: Entry) -> Column:
     cell = entry.result.cell
-    # A build of the user's is not the release whose version it tells.
-    own = "-own" if cell.qemu and cell.axes.get("qemu") == "own" else ""
-    return Column(cell.platform, cell.hypervisor, cell.kernel, cell.qemu + own)
+    # A file of the user's is not what the project has in its place.
+    brought = sorted(axis for axis, value in cell.axes.items() if value == OWN)
+    qemu = f"{cell.qemu}-{OWN}" if cell.qemu and "qemu" in brought else cell.qemu
+    kernel = "".join([cell.kernel, *(f"-{axis}-{OWN}" for axis in brought if axis != "qemu")])
+    return Column(cell.platform, cell.hypervisor, kernel, qemu)
 
 
 def _columns(entries: Iterable[Entry]) -> tuple[Column, ...]:

@@ -41,7 +41,8 @@ def made_from(job: Job) -> str:
     """
     past = [(one.page, one.status, one.verdict, one.changed, one.page in job.pages) for one in job.entry.past]
     told = (job.title, job.is_newest, job.stored.stale, job.stored.faults, job.stored.seal, past)
-    content = f"{_program()}\0{stamp(job.stored.directory)[0]}\0{told!r}"
+    whose = (job.stored.triage, job.stored.judged_by, job.stored.reference)
+    content = f"{_program()}\0{stamp(job.stored.directory)[0]}\0{told!r}{whose!r}"
     return blake2b(content.encode(errors="backslashreplace"), digest_size=16).hexdigest()
 
 

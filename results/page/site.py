@@ -181,10 +181,15 @@ def front_page(site: Site, writer: Writer, grid: Grid | None = None) -> None:
 
 
 def _groups(features: Sequence[Feature]) -> list[tuple[str, list[Feature]]]:
-    """Return XenPPC's rows, then ours."""
+    """Return what all others begin with, XenPPC's rows, then ours."""
     theirs = [feature for feature in features if feature.reference is not None]
-    ours = [feature for feature in features if feature.reference is None]
-    named = [("The rows of XenPPC's own page", theirs), ("Rows that it did not have", ours)]
+    first = features.index(theirs[0]) if theirs else 0
+    begin, ours = list(features[:first]), [feature for feature in features[first:] if feature.reference is None]
+    named = [
+        ("What all others begin with", begin),
+        ("The rows of XenPPC's own page", theirs),
+        ("Rows that it did not have", ours),
+    ]
     return [(name, rows) for name, rows in named if rows]
 
 

@@ -27,9 +27,12 @@ _PLAIN = re.compile(r"[\t\x20-\x7e\xa0-\U0010ffff]*")
 _STRINGS = re.compile("(?:\x1b[]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?")
 # Controls that do nothing on a screen; the emulator would lose what follows them.
 _IDLE = re.compile("[\x00-\x06\x10-\x17\x19\x1c-\x1f\x7f-\x9a\x9c-\x9f]")
-# What has no shape of its own, or moves its neighbours: controls, bidirectional marks, joiners, tags, surrogates.
+# What has no shape of its own, or moves its neighbours: controls, bidirectional marks, joiners, tags, surrogates, and
+# marks that enclose the numbers after them.
 _SHAPELESS = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
+    "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164"
     "\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
 )
 # Pyte's names of colours, and the classes that stand for them; black and white are left to the page's theme.

@@ -10,11 +10,13 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 GREETING = {"QMP": {"version": {"qemu": {"major": 10, "minor": 0, "micro": 13}, "package": "fake"}, "capabilities": []}}
 
@@ -26,9 +28,23 @@ LOST = (
 )
 
 
+# Hypervisors without a dom0: what they say, and how they end.
+STOPS = {
+    "hello": (b"Hello, ppc64le!\r\n", "guest-shutdown"),
+    "hello-reset": (b"Hello, ppc64le!\r\n", "guest-reset"),
+    "power-off": (b"nothing to say\r\n", "guest-shutdown"),
+}
+# Set when the harness has asked for the CPUs: the last thing before it waits.
+GREETED = threading.Event()
+
+
 def descriptors(args: list[str]) -> dict[str, int]:
     found = (re.fullmatch(r"socket,id=([^,]+),fd=(\d+)", arg) for arg in args)
     return {match[1]: int(match[2]) for match in found if match}
+
+
+# What its memory holds where somebody looks: the ELF note of a GNU build id.
+NOTE = struct.pack("<III", 4, 4, 3) + b"GNU\0" + bytes.fromhex("c0ffee42")
 
 
 def answer(line: dict[str, object], behaviour: str) -> dict[str, object]:
@@ -38,6 +54,10 @@ def answer(line: dict[str, object], behaviour: str) -> dict[str, object]:
         "query-status": {"status": "running", "running": True},
     }
     name = str(line["execute"])
+    if name == "pmemsave":
+        arguments = line["arguments"]
+        assert isinstance(arguments, dict)
+        Path(arguments["filename"]).write_bytes(NOTE[: arguments["size"]])
     if name == "fail":
         return {"error": {"class": "GenericError", "desc": "as asked"}}
     if name == "screendump":
@@ -68,8 +88,20 @@ def serve_qmp(end: socket.socket, behaviour: str) -> None:
         if behaviour == "deaf" and request["execute"] not in {"qmp_capabilities", "query-cpus-fast"}:
             continue
         say({**answer(request, behaviour), **({"id": request["id"]} if "id" in request else {})})
+        if request["execute"] == "query-cpus-fast":
+            GREETED.set()
         if request["execute"] == "event":
             say({"event": "RESET", "data": {}, "timestamp": {"seconds": 0, "microseconds": 0}})
+
+
+def stop(qmp: socket.socket, reason: str) -> None:
+    """Tell that the machine was switched off, or reset, from inside."""
+    event = {
+        "event": "SHUTDOWN",
+        "data": {"guest": True, "reason": reason},
+        "timestamp": {"seconds": 0, "microseconds": 0},
+    }
+    qmp.sendall(json.dumps(event).encode() + b"\r\n")
 
 
 def boot(console: socket.socket, behaviour: str) -> None:
@@ -97,6 +129,13 @@ def main() -> None:
     threading.Thread(target=serve_qmp, args=(ends["qmp"], behaviour), daemon=True).start()
     console.sendall(b"[    0.000000] Linux version fake\r\n")
     boot(console, behaviour)
+    if behaviour in STOPS:
+        # Not before there is somebody to hear it.
+        GREETED.wait()
+        said, reason = STOPS[behaviour]
+        console.sendall(said)
+        stop(ends["qmp"], reason)
+        time.sleep(600)
     if behaviour != "no-channel":
         ends["command"].sendall(b"testbed: channel open\n")
     shell = subprocess.Popen(["sh"], stdin=fds["command"], stdout=fds["command"], stderr=fds["command"])

@@ -40,6 +40,19 @@ def test_firmware_answers_a_person(platform: str, firmware: str, firmware_spec: 
     assert (tmp_path / "console/dom0.log").stat().st_size > 0
 
 
+@pytest.mark.parametrize("platform", ["powernv9", "powernv10"])
+def test_skiboot_starts_and_resets_a_machine_with_nothing_to_boot(
+    platform: str, firmware_spec: Make, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        async with Machine(firmware_spec(platform, "skiboot"), tmp_path) as machine:
+            await machine.wait("skiboot starts", machine.console.expect(r"OPAL \S+ starting"), FIRMWARE)
+            await machine.wait("for ever", asyncio.Event().wait(), FIRMWARE)
+
+    with pytest.raises(MachineStopped, match=r"for ever: .* before that \(guest-reset\)"):
+        asyncio.run(scene())
+
+
 def test_a_long_answer_of_qmp_is_read_whole(firmware_spec: Make, tmp_path: Path) -> None:
     async def scene() -> int:
         async with Machine(firmware_spec("pseries-970", "vof"), tmp_path) as machine:

@@ -13,8 +13,8 @@ import pytest
 
 import images
 from base.paths import PROJECT
+from harness.hypervisor import KERNEL
 from harness.kernel import identify
-from harness.resolve import KERNEL
 from images.catalogue import load_catalogue
 
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -89,7 +89,7 @@ def test_a_domu_that_panics_is_told_with_its_panic_and_leaves_dom0_alive(spec_fo
 def test_a_domu_whose_qemu_ends_at_once(spec_for: Make, tmp_path: Path) -> None:
     spec = spec_for("prepare: [boot-dom0]\nsteps:\n  - create: u1\n", platform="pseries-970", firmware="vof")
     domu = spec.hypervisor.domu.model_copy(update={"cpu": "no-such-cpu"})
-    spec = spec.model_copy(update={"hypervisor": spec.hypervisor.model_copy(update={"domu": domu})})
+    spec = spec.model_copy(update={"hypervisor": spec.hypervisor.model_copy(update={"domu_machine": domu})})
     result = _run(spec, tmp_path)
     assert result.raw == "fail"
     assert "its QEMU ended at once with exit status 1" in result.message

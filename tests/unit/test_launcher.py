@@ -108,6 +108,13 @@ def test_no_install_only_says_what_is_missing(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_bisection_takes_no_trouble_of_the_launcher_s_for_a_bad_commit(tmp_path: Path) -> None:
+    """Without packages or an environment, `git bisect run` is to stop: 3 would be `bad` to it."""
+    done = launch("--no-install", "run", "--bisect", PATH="/nonexistent", TESTBED_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 128
+    assert "apt-get install" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "tools"),
     [

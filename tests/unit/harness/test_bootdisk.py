@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import lzma
 import os
 import shutil
 import struct
@@ -20,6 +21,7 @@ from harness.bootdisk import (
     Partition,
     boot_from_disk,
     grub_config,
+    pack,
     partition_table,
     write_disk,
 )
@@ -87,6 +89,11 @@ def test_words_with_a_meaning_in_grubs_language_are_quoted() -> None:
     assert "  linux /boot/vmlinux console=hvc0 'log=$x;reboot' quiet\n" in text
 
 
+def test_what_has_no_initramfs_is_loaded_alone() -> None:
+    assert "initrd /boot/initramfs.cpio.gz\n" in grub_config("quiet")
+    assert "initrd" not in grub_config("quiet", initrd=False)
+
+
 def test_a_machine_is_given_the_disk_instead_of_a_kernel_and_leaves_nothing(tmp_path: Path) -> None:
     for name in ("kernel", "initrd", "loader"):
         (tmp_path / name).write_text(f"the {name}")
@@ -120,3 +127,13 @@ def test_a_machine_is_given_the_disk_instead_of_a_kernel_and_leaves_nothing(tmp_
     assert _read(copy, offset, "/boot/vmlinux") == b"the kernel"
     assert gzip.decompress(_read(copy, offset, "/boot/initramfs.cpio.gz")) == b"the initrd"
     assert f"linux /boot/vmlinux {spec.kernel_command_line}\n".encode() in _read(copy, offset, "/boot/grub/grub.cfg")
+
+
+def test_an_initramfs_is_packed_once(tmp_path: Path) -> None:
+    plain, packed, target = tmp_path / "plain", tmp_path / "packed", tmp_path / "target"
+    plain.write_bytes(b"070701" + bytes(5000))
+    pack(plain, target)
+    assert gzip.decompress(target.read_bytes()) == plain.read_bytes()
+    packed.write_bytes(lzma.compress(plain.read_bytes()))
+    pack(packed, target)
+    assert target.read_bytes() == packed.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,16 @@ def test_the_summary_names_what_broke_and_what_changed(tmp_path: Path) -> None:
     page = conclusion.markdown("MATRIX")
     assert page.index("newly broken") < page.index("MATRIX")
     assert "| `a.g5.kvm-pr.stock` | yes | no | kernel.image: k1 -\\> k2 |" in page
+
+
+def test_the_baseline_s_reference_judges_a_run_of_the_port_alone(tmp_path: Path) -> None:
+    pc: dict[str, Any] = {"platform": "pc-xen", "hypervisor": "xen-x86", "kernel": "4-17"}
+    before = run_of(tmp_path, "a:p|p")
+    execute(before, "p|p", scenario="a", inputs=spec("k1"), **pc)
+    run = run_of(tmp_path, "a:p|f", kernel="k2")
+    conclusion = Conclusion.of(run, results_of(run), side_of_run(before, "main"))
+    assert "a.g5.kvm-pr.stock: yes -> no (port failure): step 2" in conclusion.text()
+    assert "pc-xen" not in conclusion.text()
 
 
 def test_a_shard_does_not_miss_the_others(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import UsageError
+from harness.bring import check_files
 from harness.hypervisor import load_hypervisors
 from harness.plan import Choice, plan
 from harness.qemus import own_version
@@ -34,7 +35,8 @@ def test_every_platform_and_column_gives_a_cell_with_a_name_of_its_own() -> None
 def test_where_a_hypervisor_lacks_what_a_scenario_needs_it_is_not_applicable() -> None:
     scenario = Scenario(name="s", feature="f", summary="", needs=("hash-mmu",))
     reasons = {cell.hypervisor.name: cell.not_applicable for cell in plan([scenario], Choice())}
-    assert reasons == {"kvm-pr": None, "kvm-hv": "a domU of kvm-hv has no hash-mmu, the scenario is about it"}
+    others = {name: f"a domU of {name} has no hash-mmu, the scenario is about it" for name in ("kvm-hv", "xen")}
+    assert reasons == {"kvm-pr": None, **others}
     with pytest.raises(UsageError, match="scenario s: no hypervisor offers 'hash-mnu'; did you mean 'hash-mmu'"):
         plan([scenario.model_copy(update={"needs": ("hash-mnu",)})], Choice())
 
@@ -43,7 +45,7 @@ def test_where_a_hypervisor_lacks_what_a_scenario_needs_it_is_not_applicable() -
     ("choice", "limits", "found"),
     [
         (Choice("g5", None, "fixed"), {}, ["s.g5.kvm-pr.fixed"]),
-        (Choice("g5"), {}, ["s.g5.kvm-pr.stock", "s.g5.kvm-pr.fixed"]),
+        (Choice("g5"), {}, ["s.g5.kvm-pr.stock", "s.g5.kvm-pr.fixed", "s.g5.xen.debian"]),
         (Choice("g5"), {"platforms": ("pseries-970",)}, []),
         (Choice("pseries-970", None, "fixed", "vof"), {}, ["s.pseries-970.kvm-pr.fixed.firmware-vof"]),
         # Only one platform has that firmware: the other is left out unless it was asked for.
@@ -70,8 +72,11 @@ def test_the_image_of_a_column_is_not_needed_for_an_own_kernel() -> None:
 def test_the_own_kernel_is_checked_before_anything_starts(tmp_path: Path) -> None:
     text = tmp_path / "vmlinux"
     text.write_text("not a kernel")
-    with pytest.raises(UsageError, match="is not an ELF file"):
-        Choice("g5", None, str(text)).check()
+    scenario = Scenario(name="s", feature="f", summary="")
+    choice = Choice("g5", None, str(text))
+    choice.check()
+    with pytest.raises(UsageError, match="vmlinux: a text file, not an ELF file"):
+        check_files(plan([scenario], choice))
 
 
 def test_a_boot_from_a_disk_needs_the_loader_and_a_firmware_that_starts_it() -> None:

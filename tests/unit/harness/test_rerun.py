@@ -20,9 +20,8 @@ def planned(command: str) -> list[PlannedCell]:
     words = [word for word in shlex.split(command) if not word.startswith("TESTBED_FACTOR=")]
     assert words[:2] == ["./testbed", "run"]
     options = parser().parse_args(words[2:])
-    choice = Choice(
-        options.platform, options.hypervisor, options.kernel, options.firmware, options.append, qemu=options.qemu
-    )
+    (platform,) = options.platform
+    choice = Choice(platform, options.hypervisor, options.kernel, options.firmware, options.append, qemu=options.qemu)
     return plan([load_scenario(find_scenario(name)) for name in options.scenario], choice)
 
 

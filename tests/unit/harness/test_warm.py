@@ -16,7 +16,7 @@ from harness.warm import points
 from sim import templates
 
 Make = Callable[..., RunSpec]
-ABOUT_BOOTING = ("dom0-boot", "domu-boot", "grub", "record-replay", "same-seed")
+ABOUT_BOOTING = ("hypervisor-boot", "dom0-boot", "domu-boot", "grub", "record-replay", "same-seed")
 PREPARED = "prepare:\n  - boot-dom0\n  - create: u1\n  - boots: u1\nsteps: [answers: u1]\n"
 
 
@@ -31,7 +31,7 @@ def test_boot_rows_are_measured_cold() -> None:
     cells = plan(load_scenarios().values(), Choice())
     warm = {cell.scenario.name: cell.templates for cell in cells}
     boots = {cell.scenario.name for cell in cells if cell.scenario.feature in ABOUT_BOOTING}
-    assert boots >= {"dom0-boot", "dom0-reboot", "domu-boot", "domu-ends", "domu-many", "grub"}
+    assert boots >= {"hypervisor-boot", "dom0-boot", "dom0-reboot", "domu-boot", "domu-ends", "domu-many", "grub"}
     hosts = {cell.scenario.name for cell in cells if len(cell.scenario.hosts) > 1}
     assert {name for name, wish in warm.items() if wish == "none"} == boots | hosts
 

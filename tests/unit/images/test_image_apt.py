@@ -14,7 +14,7 @@ from images.errors import FetchError
 from images.lock import Pin
 from images.mirror import Mirror
 from images.process import Processes
-from images.recipe import ClosureInput, PackageInput, SourceInput
+from images.recipe import ClosureInput, PackageInput, PatchedSourceInput, SourceInput
 
 pytestmark = pytest.mark.skipif(not shutil.which("apt-get"), reason="no apt here")
 
@@ -116,17 +116,31 @@ def test_closures_packages_and_sources(archive: AptArchive, repository: Reposito
     assert versions(archive.resolve(SourceInput(source="hello", suite="sid"), source)) == ["hello 1.0"]
     assert versions(archive.resolve(SourceInput(source="hello", suite="sid"), None)) == ["hello 1.10"]
 
-    # The locked one vanishes: the newest of the suite, no dead end.
+    # The locked one vanishes from the index: what the mirror still has is used. (apt itself resolves a closure.)
     del repository.packages["lib 1.0"]
     del repository.sources["hello 1.0"]
     repository.write()
     stale(tmp_path)
     archive.refresh("sid", "amd64")
     assert versions(archive.resolve(item, closure)) == ["lib 2.0", "tool 1:1.0+b1"]
+    assert archive.resolve(SourceInput(source="hello", suite="sid"), source) == source
+    assert versions(archive.resolve(PackageInput(package="lib", suite="sid"), closure[:1])) == ["lib 1.0"]
+
+    # It vanishes from the mirror as well, or has other bytes: the newest of the suite, no dead end.
+    (repository.root / source[0].filename).unlink()
+    (repository.root / closure[0].filename).write_text("lib 1.1")
     assert versions(archive.resolve(SourceInput(source="hello", suite="sid"), source)) == ["hello 1.10"]
     assert versions(archive.resolve(PackageInput(package="lib", suite="sid"), closure[:1])) == ["lib 2.0"]
     with pytest.raises(FetchError, match="has no nothing"):
         archive.resolve(PackageInput(package="nothing", suite="sid"), None)
+
+
+def test_a_patched_source_has_debians_archive_too(archive: AptArchive, repository: Repository) -> None:
+    archive.refresh("sid", "amd64")
+    pins = archive.resolve(PatchedSourceInput(patched_source="hello", suite="sid"), None)
+    assert {pin.filename for pin in pins} == {"pool/hello_1.0.orig.tar.xz", "pool/hello_1.0.debian.tar.xz"}
+    with pytest.raises(FetchError, match="has no source nothing"):
+        archive.resolve(PatchedSourceInput(patched_source="nothing", suite="sid"), None)
 
 
 def test_a_file_that_is_not_what_the_index_says_is_refused(

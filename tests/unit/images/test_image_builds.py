@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from images.errors import ArtifactError, BuildError, FetchError, PatchError
 from images.maintain import collect, garbage, repair, verify
 from images.store import Artifact, Store
 from images.tree import tree_command
-from tests.unit.images.fake_project import Project
+from tests.unit.images.fake_project import Project, archive_of
 
 PATCH = """\
 --- a/greeting.txt
@@ -97,6 +98,41 @@ def test_a_build_records_where_it_came_from_and_a_second_one_does_nothing(projec
     assert project.ensure("made")["made"] == artifact
     assert (project.events, project.archive.asked) == ([], [])
     assert not list((project.cache / "build").iterdir())
+
+
+def patched_source(project: Project, series: str) -> None:
+    """Lock a source with Debian's archive, and have both downloaded."""
+    upstream = archive_of({"greeting.txt": "hello\n"})
+    debian = archive_of({"patches/series": series, "patches/bye.patch": PATCH, "control": "Source: hello\n"})
+    pins = []
+    for name, data in (("hello_1.orig.tar.xz", upstream), ("hello_1-1.debian.tar.xz", debian)):
+        digest = hashlib.sha256(data).hexdigest()
+        pins.append(locks.Pin("hello", "1-1", f"pool/{name}", digest, len(data)))
+        project.write(f"cache/downloads/{digest}", "").write_bytes(data)
+    locks.write_committed({"patched-source hello sid": tuple(pins)}, project.committed)
+    project.recipe(
+        "made",
+        """\
+        inputs: [{patched-source: hello, suite: sid}]
+        build: {shell: 'cp "$SRC_HELLO/greeting.txt" "$SRC_HELLO/debian/control" "$OUT/"'}
+        """,
+    )
+
+
+def test_a_patched_source_is_as_debian_builds_it(project: Project) -> None:
+    patched_source(project, "# why\n\nbye.patch # said so\n")
+    artifact = project.ensure("made")["made"]
+    assert artifact.file("greeting.txt").read_text() == "goodbye\n"
+    assert artifact.file("control").read_text() == "Source: hello\n"
+    assert [(item.kind, item.name, item.version) for item in artifact.provenance.inputs] == [
+        ("source", "hello", "1-1")
+    ] * 2
+
+
+def test_a_patch_of_debians_that_does_not_apply_ends_the_build(project: Project) -> None:
+    patched_source(project, "bye.patch\nbye.patch\n")
+    with pytest.raises(PatchError, match=r"bye\.patch does not apply"):
+        project.ensure("made")
 
 
 def test_two_builds_of_the_same_bytes_have_the_same_content_digest(project: Project) -> None:

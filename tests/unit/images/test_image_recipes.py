@@ -34,7 +34,7 @@ def test_an_input_of_no_kind_is_told_which_kinds_there_are(project: Project) -> 
     project.recipe("a", "inputs:\n  - pakage: x\nbuild: {shell: 'true'}\n")
     (text,) = problems(project)
     assert text.startswith("a.yaml:4:5: ")
-    assert "one of these keys is needed: package, closure, source, image, file" in text
+    assert "one of these keys is needed: package, closure, source, patched-source, image, file" in text
 
 
 def test_an_unknown_image_is_named_with_its_place_and_a_suggestion(project: Project) -> None:

@@ -104,6 +104,8 @@ def test_the_other_ends_close_ends_the_wait(tmp_path: Path) -> None:
         (b"[    3.0] Oops: Kernel access of bad area, sig: 11 [#1]\r\n", True),
         (b"[    3.0] BUG: Bad page state in process init\r\n", True),
         (b"[    3.0] kernel BUG at mm/slub.c:305!\r\n", True),
+        (b"( 700 ) Program Exception [ 3daf04c4 ]\r\n", True),
+        (b"Exception [ none ] of a rule\r\n", False),
         (b"[    3.0] kernel.oops_limit = 10000, panic=5\r\n", False),
         (b"[    3.0] DEBUG: nothing to see\r\n", False),
     ],

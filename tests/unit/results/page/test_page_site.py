@@ -63,14 +63,14 @@ def test_rows_are_xenppcs_then_ours_and_columns_know_their_qemu() -> None:
     execute(run, "|p", scenario="a", qemu="11.0.1", axes={"qemu": "own"})
     execute(run, "|p", scenario="b", feature="grub", platform="pseries-970", qemu="10.0.13")
     grid = build_grid(gather())
-    assert [feature.name for feature in grid.features[:2]] == ["dom0-boot", "domu-boot"]
+    assert [feature.name for feature in grid.features[:3]] == ["hypervisor-boot", "dom0-boot", "domu-boot"]
     assert grid.columns == (
         Column("g5", "kvm-pr", "stock", "10.0.13"),
         Column("g5", "kvm-pr", "stock", "11.0.1"),
         Column("g5", "kvm-pr", "stock", "11.0.1-own"),
         Column("pseries-970", "kvm-pr", "stock", "10.0.13"),
     )
-    row = {column.slug: place.status for column, place in grid.row(grid.features[1])}
+    row = {column.slug: place.status for column, place in grid.row(grid.features[2])}
     assert row == {
         "g5.kvm-pr.stock.10.0.13": "yes",
         "g5.kvm-pr.stock.11.0.1": "no",
@@ -258,7 +258,7 @@ def test_a_badge_of_a_row_tells_in_how_many_columns_it_is_yes(tmp_path: Path) ->
     execute(run, "|p", kernel="fixed")
     execute(run, "|f", kernel="stock")
     grid = build_grid(write(tmp_path / "out"))
-    row = [place for _, place in grid.row(grid.features[1])]
+    row = [place for _, place in grid.row(grid.features[2])]
     assert row_badge("domU", row).text == "yes in 1 of 2 (simulated)"
     assert row_badge("domU", row[:1]).text == "yes (simulated)"
     no, untested = row[1], grid.row(grid.features[0])[0][1]

@@ -1,0 +1,111 @@
+"""The hypervisor itself: it starts, it is the one that was built, and it does what comes next."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from harness.cell import Cell
+from harness.kernel import build_id, find_build_id
+from harness.steps.answering import (
+    EXCERPT,
+    BootParams,
+    DomainParams,
+    ShowedParams,
+    boot_dom0,
+    boot_silence,
+    console_showed,
+)
+from harness.steps.identity import same_kernel
+from harness.steps.power import POWERED_OFF
+from harness.verbs import Seconds, StepFailed, StepParams, verb
+from sim.machine import Machine
+from sim.platform import DOM0
+
+# Between the news that the machine was switched off and what its console has shown before that (s).
+LAST_WORDS = 1.0
+# What is read of the machine's memory, as evidence.
+NOTE = "hypervisor.note"
+
+
+class NextParams(StepParams):
+    """Parameters of `hypervisor-goes-on`."""
+
+    within: Seconds = 60.0
+
+
+@verb("hypervisor-starts")
+async def hypervisor_starts(cell: Cell, params: BootParams) -> str | None:
+    """Switch the simulated machine on, and see what marks the hypervisor's start on console 0, or in dom0's answer."""
+    boot = cell.hypervisor.boot
+    if boot.then == "power-off":
+        return await _before_it_ends(cell, boot.shows, params)
+    await boot_dom0(cell, params)
+    if boot.command is None:
+        return await console_showed(cell, ShowedParams(domain=params.host, text=boot.shows))
+    said = await cell.must(params.host, boot.command, params.within)
+    if not re.search(boot.shows, said):
+        raise StepFailed(f"{params.host} answers `{boot.command}` with no /{boot.shows}/, but: {said[-EXCERPT:]}")
+    return said
+
+
+async def _before_it_ends(cell: Cell, text: str, params: BootParams) -> str:
+    name = params.host
+    machine = await cell.start_machine(name)
+    cell.fact("qemu", machine.version)
+    machine.may_stop = True
+    what = f"console 0 shows /{text}/"
+    silence = boot_silence(cell, params.within)
+    return await cell.wait(what, _read(machine, text), params.within, domain=name, silence=silence)
+
+
+async def _read(machine: Machine, text: str) -> str:
+    """Return what console 0 shows that matches. Raises StepFailed when the machine is switched off before."""
+    shown = asyncio.create_task(machine.console.expect(text))
+    switched_off = asyncio.create_task(machine.qmp.event("SHUTDOWN"))
+    try:
+        await asyncio.wait({shown, switched_off}, return_when=asyncio.FIRST_COMPLETED)
+        if not shown.done():
+            await asyncio.wait({shown}, timeout=LAST_WORDS)
+        if not shown.done():
+            reason = switched_off.result()["data"]["reason"]
+            raise StepFailed(f"the machine was switched off or reset ({reason}) before console 0 showed /{text}/")
+        return shown.result().text.decode(errors="replace").strip()
+    finally:
+        for task in (shown, switched_off):
+            task.cancel()
+            await asyncio.wait({task})
+
+
+@verb("same-hypervisor")
+async def same_hypervisor(cell: Cell, params: StepParams) -> str:
+    """Compare the running hypervisor's build id with that of the file that was built."""
+    if cell.hypervisor.boot.then == "dom0":
+        return str(await same_kernel(cell, DomainParams(domain=DOM0, within=params.within)))
+    wanted = cell.identity(DOM0)
+    file = cell.machine_spec.kernel
+    place = find_build_id(file) if file else None
+    if place is None:
+        raise StepFailed(f"{file} has no build id by which to tell it", hint="link it with --build-id=sha1")
+    path = cell.directory / NOTE
+    save = cell.machine.qmp.execute("pmemsave", val=place.address, size=place.size, filename=str(path))
+    await cell.wait("the machine's memory is read", save, params.within)
+    running = build_id(path.read_bytes(), wanted.order)
+    cell.fact("hypervisor.build-id", running)
+    if running != wanted.build_id:
+        raise StepFailed(
+            f"at {place.address:#x} the machine has {running or 'no build id'}, built was {wanted.build_id}"
+        )
+    return f"{wanted.release}, build id {running} at {place.address:#x}"
+
+
+@verb("hypervisor-goes-on")
+async def hypervisor_goes_on(cell: Cell, params: NextParams) -> str:
+    """Wait for what comes next: dom0's toolstack opens the hypervisor; one without a dom0 switches the machine off."""
+    if cell.hypervisor.boot.then == "dom0":
+        return await cell.wait("the hypervisor is ready", cell.toolstack.ready(cell), params.within)
+    event = await cell.wait("the machine is switched off", cell.machine.qmp.event("SHUTDOWN"), params.within)
+    reason = str(event["data"]["reason"])
+    if reason != POWERED_OFF:
+        raise StepFailed(f"the machine ended with {reason}, not {POWERED_OFF}")
+    return reason
