@@ -52,7 +52,7 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be; `fact`
+    `kernel`, `initrd`, `hypervisor`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be; `fact`
     records a circumstance for the result.
     """
 
@@ -67,6 +67,7 @@ class Cell:
         qemu: QemuBinary,
         kernel: Path,
         initrd: Path,
+        hypervisor: Path | None = None,
         loader: Path | None = None,
         debugger: Debugger | None = None,
         args: tuple[str, ...] = (),
@@ -89,6 +90,8 @@ class Cell:
             kernel=kernel,
             initrd=initrd,
             append=spec.append,
+            hypervisor=hypervisor,
+            hypervisor_args=spec.hypervisor.arguments,
             cpus=wanted.cpus or spec.platform.cpus,
             memory=max(wanted.memory, spec.platform.memory),
             args=args,
@@ -192,7 +195,7 @@ class Cell:
         """Return what dom0's or a domU's machine was given. Raises StepFailed."""
         if self.is_host(name):
             tree, spec = self.spec.platform.device_tree, self.machine_spec
-            return Shape(tree.model, tree.cpu, spec.cpus, spec.memory)
+            return Shape(tree.model, tree.cpu, spec.cpus, self.hypervisor.dom0_memory or spec.memory)
         tree, config = self.hypervisor.domu.device_tree, self.domain(name).config
         return Shape(tree.model, tree.cpu, config.vcpus, config.memory)
 
@@ -281,7 +284,7 @@ async def _while_alive(domain: Domain, what: str, work: Coroutine[Any, Any, T]) 
     try:
         await asyncio.wait({task, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise DomainEnded(f"{what}: {domain.name}'s QEMU ended with {domain.ended.result()}")
+            raise DomainEnded(f"{what}: {domain.name} ended with {domain.ended.result()}")
         return task.result()
     finally:
         if not task.done():

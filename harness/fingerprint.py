@@ -40,10 +40,11 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
         "platform": _json(spec.platform.model_dump(mode="json", exclude={"title", "note", "device_tree"})),
         "firmware": spec.firmware,
         "machine": _json(scenario.machine.model_dump(mode="json")),
+        **({"boots": _digest(spec.boots)} if spec.boots else {}),
         "kernel": _digest(spec.kernel),
         "initrd": _digest(spec.initrd),
         "append": spec.append,
-        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu"})),
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu", "arguments"})),
         # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
         "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
         "steps": _json([{"verb": step.verb, **step.params} for step in steps]),

@@ -21,22 +21,27 @@ Positive = Annotated[int, Field(gt=0)]
 class Column(Model):
     """One kernel of a hypervisor: a column of the matrix. The rest are names of images.
 
-    `domu_kernel` is the image that `initrd` carries as the domU's kernel.
+    `domu_kernel` is the image that `initrd` carries as the domU's kernel. `hypervisor` is what boots before dom0's
+    kernel (None: the kernel is the hypervisor).
     """
 
     title: str
+    hypervisor: str | None = None
     kernel: str
     initrd: str
     domu_kernel: str
 
 
 class DomuMachine(Model):
-    """How the toolstack makes a domU. Paths are dom0's; memory is in MiB."""
+    """How the toolstack makes a domU. Paths are dom0's; memory is in MiB.
 
-    program: str
-    firmware_folder: str
-    machine: str
-    cpu: str
+    `program`, `firmware_folder`, `machine` and `cpu` are for a toolstack that runs a QEMU for each domU.
+    """
+
+    program: str = ""
+    firmware_folder: str = ""
+    machine: str = ""
+    cpu: str = ""
     kernel: str
     initrd: str
     consoles: Consoles
@@ -55,7 +60,8 @@ class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
     `offers` are things that only some hypervisors have for a domU, and that a scenario may need. `alarms` are lines by
-    which it says on a console that a guest is lost. `hcall_exits` is the counter of KVM's, per vCPU,
+    which it says on a console that a guest is lost. `arguments` are the hypervisor's own, where it is not dom0's kernel;
+    `dom0_memory` (MiB) is then what it gives dom0. `hcall_exits` is the counter of KVM's, per vCPU,
     that takes in every hypercall.
     """
 
@@ -63,6 +69,8 @@ class Hypervisor(Named):
     toolstack: str
     platforms: tuple[str, ...] = Field(min_length=1)
     qemu: str
+    arguments: str = ""
+    dom0_memory: Positive | None = None
     kernels: dict[str, Column] = Field(min_length=1)
     domu: DomuMachine
     offers: tuple[str, ...] = ()

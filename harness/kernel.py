@@ -9,8 +9,10 @@ from typing import Literal
 
 from base.errors import UsageError
 from base.yamlmodel import Model
+from sim.platform import Architecture
 
 NT_GNU_BUILD_ID = 3
+_MACHINES: dict[str, Architecture] = {"EM_PPC64": "ppc64", "EM_X86_64": "x86_64"}
 # Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...
 _BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d.]+))?")
 
@@ -25,22 +27,23 @@ class KernelIdentity(Model):
     build_id: str
     gcc: str = ""
     order: Literal["big", "little"] = "big"
+    architecture: Architecture = "ppc64"
 
 
 def identify(path: Path) -> KernelIdentity:
-    """Read the identity of a PowerPC 64-bit kernel from its ELF file (`vmlinux`).
+    """Read the identity of a 64-bit kernel from its ELF file (`vmlinux`).
 
     Raises UsageError when the file is missing, no ELF file, of another machine, or no Linux kernel.
     """
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: `--help` stays quick)
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
-    hint = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
+    hint = "give the uncompressed `vmlinux` of a 64-bit build"
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
-            if elf.get_machine_arch() != "64-bit PowerPC":
-                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=hint)
+            if (machine := elf["e_machine"]) not in _MACHINES or elf.elfclass != 64:
+                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not for {' or '.join(_MACHINES.values())}", hint=hint)
             notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
             order: Literal["big", "little"] = "little" if elf.little_endian else "big"
     except OSError as error:
@@ -51,7 +54,13 @@ def identify(path: Path) -> KernelIdentity:
     if banner is None:
         raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
     build_ids = [found for data in notes if (found := build_id(data, order))]
-    return KernelIdentity(release=banner[0], build_id=build_ids[0] if build_ids else "", gcc=banner[1], order=order)
+    return KernelIdentity(
+        release=banner[0],
+        build_id=build_ids[0] if build_ids else "",
+        gcc=banner[1],
+        order=order,
+        architecture=_MACHINES[machine],
+    )
 
 
 def read_banner(data: bytes) -> tuple[str, str] | None:

@@ -96,7 +96,7 @@ class PlannedCell:
     @property
     def qemu_image(self) -> str:
         """The image of the outer QEMU: the one that was asked for, or the hypervisor's."""
-        return known_qemus().get(self.choice.qemu or "", self.hypervisor.qemu)
+        return known_qemus(self.platform.architecture).get(self.choice.qemu or "", self.hypervisor.qemu)
 
     @property
     def not_applicable(self) -> str | None:
@@ -151,6 +151,8 @@ class PlannedCell:
         column = self.hypervisor.column(self.kernel)
         needed = [] if self.choice.own_qemu else [self.qemu_image]
         needed += [column.initrd, column.domu_kernel]
+        if column.hypervisor:
+            needed.append(column.hypervisor)
         if self.loader:
             needed.append(self.loader)
         if self.scenario.debugger:

@@ -37,6 +37,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         version, outer = image_version(qemu), _image(qemu)
     factor = host_factor(qemu, version, report)
     return RunSpec(
+        boots=_image(made[column.hypervisor]) if column.hypervisor else None,
         run=run,
         cell=cell.id(version),
         scenario=cell.scenario,

@@ -127,6 +127,7 @@ class _Run:
             qemu=resolved.qemu,
             kernel=resolved.kernel,
             initrd=resolved.initrd,
+            hypervisor=resolved.hypervisor,
             loader=resolved.loader,
             debugger=resolved.debugger,
         )

@@ -67,7 +67,8 @@ class MachineSpec:
     `name` is its dom0's host name; `fds` are descriptors that `args` speak of, handed down as they are.
     `alarms` are looked for on its consoles besides those of any Linux. Unless it `may_reboot`, a reset from
     inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file `ram`; one that is
-    `incoming` waits for a saved state.
+    `incoming` waits for a saved state. A `hypervisor` boots first, with arguments of its own, and is handed the kernel
+    and the initramfs as its modules (Multiboot).
     """
 
     platform: Platform
@@ -77,6 +78,8 @@ class MachineSpec:
     kernel: Path | None = None
     initrd: Path | None = None
     append: str = ""
+    hypervisor: Path | None = None
+    hypervisor_args: str = ""
     memory: int = 0
     cpus: int = 1
     ports: tuple[str, ...] = ()
@@ -127,9 +130,14 @@ class MachineSpec:
             args += ["-device", f"virtio-serial-pci,id=ports,max_ports={MAX_PORTS}"]
         for name, chardev in ports:
             args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
-        if self.kernel:
+        if self.hypervisor:
+            modules = f"{self.kernel} {self.kernel_command_line}", str(self.initrd)
+            # A comma ends a module, two are one of its arguments' (QEMU, hw/i386/multiboot.c).
+            joined = ",".join(module.replace(",", ",,") for module in modules)
+            args += ["-kernel", str(self.hypervisor), "-append", self.hypervisor_args, "-initrd", joined]
+        elif self.kernel:
             args += ["-kernel", str(self.kernel), "-append", self.kernel_command_line]
-        if self.initrd:
+        if self.initrd and not self.hypervisor:
             args += ["-initrd", str(self.initrd)]
         return [*args, *self.args, *(["-incoming", "defer"] if self.incoming else [])]
 

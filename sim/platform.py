@@ -12,6 +12,7 @@ from base.errors import UsageError
 from base.yamlmodel import Model, Named, load_folder, suggest
 
 FOLDER = Path(__file__).parent / "platforms"
+Architecture = Literal["ppc64", "x86_64"]
 # The host name of a machine's privileged domain, unless there are several machines.
 DOM0 = "dom0"
 
@@ -33,7 +34,10 @@ class Consoles(Model):
 
 
 class DeviceTree(Model):
-    """What the firmware's device tree must say: regular expressions for the model, and for each CPU node's name."""
+    """What the firmware's device tree must say: regular expressions for the model, and for each CPU node's name.
+
+    A PC says so in its DMI tables and by `cpuid`, a domU without any firmware by its hypervisor's name and version.
+    """
 
     model: str
     cpu: str
@@ -56,11 +60,13 @@ class Platform(Named):
     `nic` is the network card (QEMU's device name) that a machine gets when it is joined to another, `disk` the
     device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
-    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one.
+    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `architecture` is in
+    QEMU's words: `qemu-system-...` simulates it.
     """
 
     title: str
     note: str = ""
+    architecture: Architecture = "ppc64"
     machine: str
     cpu: str
     memory: Annotated[int, Field(gt=0)]

@@ -113,6 +113,7 @@ async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int
                 qemu=resolved.qemu,
                 kernel=resolved.kernel,
                 initrd=resolved.initrd,
+                hypervisor=resolved.hypervisor,
                 args=("-gdb", f"unix:{gdb},server=on,wait=off", "-S") if options.gdb else (),
                 may_reboot=True,
             )

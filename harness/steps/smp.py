@@ -12,6 +12,7 @@ from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.steps.clock import until
 from harness.steps.load import TICKS, bind, end_loops, start_loops
+from harness.toolstacks.qemu_cpus import ticks_between
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
@@ -138,30 +139,14 @@ async def vcpu_set(cell: Cell, params: HotplugParams) -> str:
 
 @verb("domus-run-on")
 async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
-    """Bind busy domUs to CPUs of dom0's: by dom0's own counters, those CPUs run guests, and no others do."""
+    """Bind busy domUs to CPUs: by the hypervisor's own account, those CPUs run guests, and no others do."""
     host = cell.host(params.host).name
     for name, cpu in params.cpus.items():
         await bind(cell, name, cpu, params.within)
     loops = await start_loops(cell, params.cpus, params.within)
-    threads = [str(thread) for name in params.cpus for thread in await cell.vcpu_threads(name, params.within)]
-    # The 9th number of a line `cpuN` is the time spent in guests; a thread's 12th, 13th and 37th number after its name
-    # are its times and the CPU that it ran on last (proc(5)).
-    script = f"""
-        look() {{
-            sed -n 's/^cpu[0-9]/&/p' /proc/stat | cut -d' ' -f1,10
-            for thread in {" ".join(threads)}; do
-                echo thread $thread $(cat /proc/*/task/$thread/stat | sed 's/.*) //' | cut -d' ' -f12,13,37)
-            done
-        }}
-        look; sleep {params.seconds}; look
-    """
-    output = await cell.must(host, script, params.within)
+    work = cell.toolstack.ran_on(cell.host(host), [cell.domain(name) for name in params.cpus], params.seconds)
+    guest = await cell.wait(f"{host} tells what its CPUs run", work, params.within, domain=host)
     await end_loops(cell, loops, params.within)
-    guest = ticks_between("\n".join(re.findall(r"^cpu\d+ \d+$", output, re.MULTILINE)))
-    threads_ran = thread_times(output)
-    if sum(guest.values()) < sum(threads_ran.values()) / 2:
-        # To a kernel that runs guests with interrupts off (KVM-HV), their time is that of their threads.
-        guest = dict.fromkeys(guest, 0) | threads_ran
     wanted = set(params.cpus.values())
     least = min(guest.get(cpu, 0) for cpu in wanted)
     told = ", ".join(f"CPU {cpu}: {ticks / TICKS:.2f} s" for cpu, ticks in sorted(guest.items()))
@@ -169,33 +154,6 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
     if least < LEAST_TICKS or stray:
         raise StepFailed(f"{host} was to run guests on the CPUs {sorted(wanted)}; in {params.seconds} s, {told}")
     return told
-
-
-def ticks_between(output: str) -> dict[int, int]:
-    """Return how far a count of ticks came on each CPU, from two looks at /proc/stat in a row (`[cpu]N TICKS`)."""
-    first: dict[int, int] = {}
-    spent: dict[int, int] = {}
-    for line in output.splitlines():
-        cpu, ticks = line.split()
-        number = int(cpu.removeprefix("cpu"))
-        if number in first:
-            spent[number] = int(ticks) - first[number]
-        else:
-            first[number] = int(ticks)
-    return spent
-
-
-def thread_times(output: str) -> dict[int, int]:
-    """Return the ticks that threads ran on each CPU, from two looks at each in a row (`thread N USER SYSTEM CPU`)."""
-    first: dict[str, int] = {}
-    spent: dict[int, int] = {}
-    for thread, *numbers in re.findall(r"^thread (\d+) (\d+) (\d+) (\d+)$", output, re.MULTILINE):
-        user, system, cpu = map(int, numbers)
-        if thread in first:
-            spent[cpu] = spent.get(cpu, 0) + user + system - first[thread]
-        else:
-            first[thread] = user + system
-    return spent
 
 
 def interrupts(text: str, name: str) -> list[list[int]]:

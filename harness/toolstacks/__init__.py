@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from base.errors import TestbedError, UsageError
 from base.yamlmodel import suggest
@@ -37,11 +38,17 @@ class HypervisorInfo:
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration took, in milliseconds, and what it sent, in bytes."""
+    """What a migration took, in milliseconds, and what it sent, in bytes (None: the toolstack does not tell)."""
 
     total: int
-    downtime: int
-    sent: int
+    downtime: int | None
+    sent: int | None
+
+
+# How a domain stopped of its own will, and what QEMU gives as the reason of its SHUTDOWN event for the first two
+# (qapi/run-state.json, ShutdownCause).
+Stop = Literal["power-off", "reset", "crash"]
+STOPS: dict[str, Stop] = {"guest-shutdown": "power-off", "guest-reset": "reset", "guest-panic": "crash"}
 
 
 class Toolstack(Protocol):
@@ -120,6 +127,26 @@ class Toolstack(Protocol):
         """Plug CPUs in or out until there are `count`."""
         ...
 
+    async def pin(self, domain: Domain, cpu: int) -> None:
+        """Bind all vCPUs of a domU to one CPU of the hypervisor's."""
+        ...
+
+    async def cpu_times(self, domain: Domain) -> list[int]:
+        """Return how long each vCPU has run, by the hypervisor's account, in ticks of 1/100 s."""
+        ...
+
+    async def ran_on(self, host: Host, domains: Sequence[Domain], seconds: int) -> dict[int, int]:
+        """Return for how many ticks each CPU of the hypervisor's runs guests in so many seconds; these are all busy."""
+        ...
+
+    async def stopped(self, domain: Domain) -> Stop:
+        """Wait until a domU stops of its own will, and return in which way the hypervisor says that it did."""
+        ...
+
+    async def sysrq(self, domain: Domain, key: str) -> None:
+        """Send a SysRq key to a domU's kernel."""
+        ...
+
     async def set_weight(self, domain: Domain, weight: int) -> None:
         """Give a domU's CPUs less of a busy dom0: 0 (all that others get) to 19 (least)."""
         ...
@@ -168,8 +195,9 @@ class MigrationFailed(TestbedError):
 def find_toolstack(name: str) -> Toolstack:
     """Return a toolstack by name. Raises UsageError."""
     from harness.toolstacks.qemu import QemuToolstack  # noqa: PLC0415  (imports this module)
+    from harness.toolstacks.xl import XlToolstack  # noqa: PLC0415  (as well)
 
-    known = {"qemu": QemuToolstack}
+    known: dict[str, Callable[[], Toolstack]] = {"qemu": QemuToolstack, "xl": XlToolstack}
     if name not in known:
         raise UsageError(f"no toolstack '{name}'{suggest(name, list(known))}")
     return known[name]()

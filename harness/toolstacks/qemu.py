@@ -6,12 +6,14 @@ import asyncio
 import re
 import shlex
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
 from harness.host import BRIDGE, DEBUGGER, Host, Slot
-from harness.toolstacks import DomainRow, HypervisorInfo, Migrated
+from harness.toolstacks import DomainRow, HypervisorInfo, Migrated, Stop
+from harness.toolstacks import qemu_cpus as cpus
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
 from harness.toolstacks.qemu_args import arguments, launch_script, memory_argument
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 # The unit of the times in /proc/PID/stat (proc(5): clock ticks, USER_HZ).
 TICKS = 100.0
+SYSRQ_KEY = "\x0f"  # Control-O: hvc_console takes it for a break (drivers/tty/hvc/hvc_console.c)
 # The domUs of a dom0 by what their QEMUs say: name, utime and stime.
 _LIST = r"""
 for each in /proc/[0-9]*; do
@@ -102,8 +105,8 @@ class QemuToolstack:
             slot=slot,
             console=await console("console", log=True),
             command=Shell(await console("command")),
-            qmp=Qmp(title, machine.evidence / "qmp" / f"{title}.jsonl", began=machine.began),
             fate=await console("fate"),
+            monitor=Qmp(title, machine.evidence / "qmp" / f"{title}.jsonl", began=machine.began),
         )
 
     async def list(self, cell: Cell, host: Host) -> list[DomainRow]:
@@ -225,6 +228,27 @@ class QemuToolstack:
     async def set_vcpus(self, domain: Domain, count: int) -> None:
         """Plug CPU cores in or out."""
         await devices.set_vcpus(domain, count)
+
+    async def pin(self, domain: Domain, cpu: int) -> None:
+        """Bind the domU's vCPU threads to one CPU of dom0's. Raises StepFailed, QmpFailed."""
+        await cpus.pin(domain, cpu)
+
+    async def cpu_times(self, domain: Domain) -> list[int]:
+        """Read the times of its vCPU threads in dom0. Raises StepFailed, QmpFailed."""
+        return await cpus.cpu_times(domain)
+
+    async def ran_on(self, host: Host, domains: Sequence[Domain], seconds: int) -> dict[int, int]:
+        """Read dom0's own counters of guests' time. Raises StepFailed, QmpFailed."""
+        return await cpus.ran_on(host, domains, seconds)
+
+    async def stopped(self, domain: Domain) -> Stop:
+        """Wait for QEMU's word on why the domU has stopped, and what it says of its end. Raises QmpFailed."""
+        event = await domain.qmp.event(("SHUTDOWN", "GUEST_PANICKED"))
+        return "crash" if event["event"] == "GUEST_PANICKED" else STOPS[str(event["data"]["reason"])]
+
+    async def sysrq(self, domain: Domain, key: str) -> None:
+        """Type the key at the domU's console, after what that takes for a break."""
+        domain.console.send(f"{SYSRQ_KEY}{key}")
 
     async def set_weight(self, domain: Domain, weight: int) -> None:
         """Set the nice value of the domU's vCPU threads in dom0's scheduler."""
