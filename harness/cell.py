@@ -52,8 +52,8 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd`, `hypervisor`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be; `fact`
-    records a circumstance for the result.
+    `kernel`, `initrd`, `hypervisor`, `loader`, `qemu` and `debugger` are what the run-spec's images turned out to be;
+    `fact` records a circumstance for the result.
     """
 
     def __init__(

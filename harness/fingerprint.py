@@ -20,6 +20,8 @@ from harness.verbs import verbs
 FORM = "1"
 # Modules of ours, besides those of the verbs, that make a machine and what runs on it.
 _MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
+# What makes a machine of a hypervisor's file.
+_HYPERVISOR = {"name", "toolstack", "domu", "arguments"}
 # How a module of verbs says that it takes something from another.
 _TAKES = re.compile(r"^from (harness\.steps\.\w+) import", re.MULTILINE)
 
@@ -44,7 +46,7 @@ def inputs(spec: RunSpec, done: int) -> dict[str, str]:
         "kernel": _digest(spec.kernel),
         "initrd": _digest(spec.initrd),
         "append": spec.append,
-        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include={"name", "toolstack", "domu", "arguments"})),
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include=_HYPERVISOR)),
         # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
         "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
         "steps": _json([{"verb": step.verb, **step.params} for step in steps]),

@@ -60,8 +60,8 @@ class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
     `offers` are things that only some hypervisors have for a domU, and that a scenario may need. `alarms` are lines by
-    which it says on a console that a guest is lost. `arguments` are the hypervisor's own, where it is not dom0's kernel;
-    `dom0_memory` (MiB) is then what it gives dom0. `hcall_exits` is the counter of KVM's, per vCPU,
+    which it says on a console that a guest is lost. `arguments` are the hypervisor's own, where it is not dom0's
+    kernel; `dom0_memory` (MiB) is then what it gives dom0. `hcall_exits` is the counter of KVM's, per vCPU,
     that takes in every hypercall.
     """
 
@@ -81,6 +81,13 @@ class Hypervisor(Named):
     def _no_reserved_column(self) -> Hypervisor:
         if OWN in self.kernels:
             raise ValueError(f"the kernel name '{OWN}' is kept for the user's file")
+        return self
+
+    @model_validator(mode="after")
+    def _whole(self) -> Hypervisor:
+        domu = self.domu
+        if self.toolstack == "qemu" and not all((domu.program, domu.firmware_folder, domu.machine, domu.cpu)):
+            raise ValueError("the toolstack `qemu` needs domu's program, firmware-folder, machine and cpu")
         return self
 
     def column(self, name: str) -> Column:

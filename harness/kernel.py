@@ -13,6 +13,7 @@ from sim.platform import Architecture
 
 NT_GNU_BUILD_ID = 3
 _MACHINES: dict[str, Architecture] = {"EM_PPC64": "ppc64", "EM_X86_64": "x86_64"}
+_NAMES: dict[Architecture, str] = {"ppc64": "64-bit PowerPC", "x86_64": "x86-64"}
 # Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...
 _BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d.]+))?")
 
@@ -30,20 +31,20 @@ class KernelIdentity(Model):
     architecture: Architecture = "ppc64"
 
 
-def identify(path: Path) -> KernelIdentity:
-    """Read the identity of a 64-bit kernel from its ELF file (`vmlinux`).
+def identify(path: Path, wanted: Architecture = "ppc64") -> KernelIdentity:
+    """Read the identity of a kernel for an architecture from its ELF file (`vmlinux`).
 
     Raises UsageError when the file is missing, no ELF file, of another machine, or no Linux kernel.
     """
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: `--help` stays quick)
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
-    hint = "give the uncompressed `vmlinux` of a 64-bit build"
+    hint = f"give the uncompressed `vmlinux` of a {_NAMES[wanted]} build"
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
-            if (machine := elf["e_machine"]) not in _MACHINES or elf.elfclass != 64:
-                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not for {' or '.join(_MACHINES.values())}", hint=hint)
+            if _MACHINES.get(elf["e_machine"]) != wanted:
+                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not {_NAMES[wanted]}", hint=hint)
             notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
             order: Literal["big", "little"] = "little" if elf.little_endian else "big"
     except OSError as error:
@@ -59,7 +60,7 @@ def identify(path: Path) -> KernelIdentity:
         build_id=build_ids[0] if build_ids else "",
         gcc=banner[1],
         order=order,
-        architecture=_MACHINES[machine],
+        architecture=wanted,
     )
 
 

@@ -14,7 +14,7 @@ from harness.kernel import identify
 from harness.qemus import known_qemus, own_qemu
 from harness.scenario import Scenario
 from results.model import CellId
-from sim.platform import Platform, find_platform
+from sim.platform import Architecture, Platform, find_platform
 
 if TYPE_CHECKING:
     from harness.runspec import Templates
@@ -54,9 +54,11 @@ class Choice:
     def check(self) -> None:
         """Raise UsageError for a name that does not exist, or a file that is no kernel or QEMU."""
         own_qemu(self.qemu)
+        architecture: Architecture = "ppc64"
         if self.platform:
             platform = find_platform(self.platform)
             platform.choose_firmware(self.firmware)
+            architecture = platform.architecture
         if self.hypervisor:
             find_hypervisor(self.hypervisor)
         if (own := self.own_kernel) is None:
@@ -64,7 +66,7 @@ class Choice:
         if not own.exists() and "/" not in str(self.kernel):
             columns = all_columns()
             raise UsageError(f"no kernel '{self.kernel}'{suggest(str(self.kernel), columns)}, or name a file")
-        identify(own)
+        identify(own, architecture)
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class PlannedCell:
         those of machines that were switched on one after the other.
         """
         scenario = self.scenario
-        cold = scenario.cold or self.loader or len(scenario.hosts) > 1
+        cold = scenario.cold or scenario.machine.boot == "disk" or len(scenario.hosts) > 1
         return "none" if cold else self.choice.templates
 
     def id(self, qemu: str = "") -> CellId:
@@ -190,6 +192,10 @@ def _cells(scenario: Scenario, choice: Choice) -> list[PlannedCell]:
             if not _wanted(name, scenario.platforms, choice.platform):
                 continue
             platform = find_platform(name)
+            # What a user brings without a word for what is for PowerPC.
+            own = choice.own_kernel or choice.own_qemu
+            if own and not choice.platform and platform.architecture != "ppc64":
+                continue
             # An axis that a platform does not have leaves it out, unless the platform was asked for.
             if choice.firmware and choice.firmware not in platform.firmware and not choice.platform:
                 continue

@@ -52,9 +52,10 @@ class DebuggerImages(Model):
 class RunSpec(Model):
     """One cell, self-contained: the same file runs here, in a parallel worker or on another machine.
 
-    `boots` is the hypervisor where it is not dom0's kernel. `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel). `templates` says whether
-    the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
-    which they were set; `factor_source` says how that is known), `seed` is for whatever a step draws.
+    `boots` is the hypervisor where it is not dom0's kernel, `loader` the boot loader of the disk that dom0 boots from
+    (None: QEMU loads the kernel). `templates` says whether the cell may start from one (`use`), and leave some as well
+    (`make`). `factor` scales all deadlines (1: the host on which they were set; `factor_source` says how that is
+    known), `seed` is for whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

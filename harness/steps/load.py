@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.cell import Cell
 
@@ -32,7 +32,7 @@ async def bind(cell: Cell, name: str, cpu: int, seconds: float) -> None:
     await cell.control(name, f"{name} is bound to CPU {cpu}", cell.toolstack.pin(cell.domain(name), cpu), seconds)
 
 
-async def cpu_times(cell: Cell, name: str, seconds: float) -> list[int]:
+async def cpu_times(cell: Cell, name: str, seconds: float) -> Sequence[int]:
     """Return the ticks that each vCPU of a domU has run, by the hypervisor's account. Raises as `bind`."""
     what = f"the toolstack tells the times of {name}'s vCPUs"
     return await cell.control(name, what, cell.toolstack.cpu_times(cell.domain(name)), seconds)

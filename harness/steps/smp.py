@@ -24,6 +24,9 @@ FAIR = 0.5
 LEAST_TICKS = 20
 # A CPU that nobody was put on may have run a domU for this share of the time that any of the others has.
 STRAY = 0.1
+# Timer and IPIs in /proc/interrupts, of PowerPC (arch/powerpc/kernel/irq.c) and of a PV domU (arch/x86/xen/time.c,
+# smp.c), where each CPU has lines of its own.
+TIMER, IPI = r"LOC|timer\d+", r"IPI|(resched|callfunc|callfuncsingle)\d+"
 _STALL = r"rcu.*(stall|starved)|soft lockup|hard LOCKUP|hung task|Clocksource .* skewed"
 
 
@@ -106,8 +109,8 @@ async def _cpus_work(cell: Cell, name: str, count: int, params: WorkParams) -> s
     if len(shares) != count or min(shares) < FAIR:
         told = ", ".join(f"{share:.2f}" for share in shares)
         raise StepFailed(f"{name}: in {elapsed:.1f} s its CPUs were given {told} of a CPU by its own kernel's account")
-    ticks = _advance(before, after, "LOC", count)
-    ipis = _advance(before, after, "IPI", count) if count > 1 else []
+    ticks = _advance(before, after, TIMER, count)
+    ipis = _advance(before, after, IPI, count) if count > 1 else []
     if ticks is None or min(ticks) < elapsed:
         raise StepFailed(f"{name}: timer ticks in {elapsed:.1f} s, by CPU: {ticks}")
     if count > 1 and (not ipis or min(ipis) < 1):
@@ -157,17 +160,17 @@ async def domus_run_on(cell: Cell, params: PlacedParams) -> str:
 
 
 def interrupts(text: str, name: str) -> list[list[int]]:
-    """Return the counts by CPU of each line of /proc/interrupts whose label or description is `name`."""
+    """Return the counts by CPU of each line of /proc/interrupts whose label or description matches `name`."""
     found = []
     for line in text.splitlines():
         words = line.split()
-        if words and (words[0] == f"{name}:" or words[-1] == name):
+        if words and any(re.fullmatch(name, word) for word in (words[0].removesuffix(":"), words[-1])):
             found.append([int(word) for word in words[1:] if word.isdigit()])
     return found
 
 
 def _advance(before: str, after: str, name: str, count: int) -> list[int] | None:
-    """Return by how much an interrupt's counters have risen on each of the first `count` CPUs."""
+    """Return by how much certain interrupts' counters have risen on each of the first `count` CPUs."""
     old, new = interrupts(before, name), interrupts(after, name)
     if not old or len(old) != len(new):
         return None

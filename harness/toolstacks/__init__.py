@@ -131,7 +131,7 @@ class Toolstack(Protocol):
         """Bind all vCPUs of a domU to one CPU of the hypervisor's."""
         ...
 
-    async def cpu_times(self, domain: Domain) -> list[int]:
+    async def cpu_times(self, domain: Domain) -> Sequence[int]:
         """Return how long each vCPU has run, by the hypervisor's account, in ticks of 1/100 s."""
         ...
 
@@ -173,6 +173,10 @@ class Toolstack(Protocol):
 
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Write a domU's memory to a file in dom0 as an ELF core."""
+        ...
+
+    async def examine(self, domain: Domain) -> str:
+        """Return what can be told of a domU after a failure, for people."""
         ...
 
     async def open_debugger(self, domain: Domain) -> socket.socket:

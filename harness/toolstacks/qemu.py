@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
 from harness.host import BRIDGE, DEBUGGER, Host, Slot
-from harness.toolstacks import DomainRow, HypervisorInfo, Migrated, Stop
+from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, Migrated, Stop
 from harness.toolstacks import qemu_cpus as cpus
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
@@ -233,7 +233,7 @@ class QemuToolstack:
         """Bind the domU's vCPU threads to one CPU of dom0's. Raises StepFailed, QmpFailed."""
         await cpus.pin(domain, cpu)
 
-    async def cpu_times(self, domain: Domain) -> list[int]:
+    async def cpu_times(self, domain: Domain) -> Sequence[int]:
         """Read the times of its vCPU threads in dom0. Raises StepFailed, QmpFailed."""
         return await cpus.cpu_times(domain)
 
@@ -281,6 +281,10 @@ class QemuToolstack:
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Write an ELF core of the guest's memory."""
         await domain.qmp.execute("dump-guest-memory", paging=False, protocol=f"file:{path}")
+
+    async def examine(self, domain: Domain) -> str:
+        """Tell the state of its QEMU. Raises QmpFailed."""
+        return str(await domain.qmp.execute("query-status"))
 
     async def open_debugger(self, domain: Domain) -> socket.socket:
         """Let the gdb stub of the domU's QEMU speak through a port of its own."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
 from harness.host import BRIDGE, Host, Slot
 from harness.toolstacks import DomainRow, HypervisorInfo, Migrated, MigrationFailed, StateRefused, Stop
-from harness.toolstacks.xl_config import configuration, nic_words, plugged
+from harness.toolstacks.xl_config import all_disks, configuration, nic_words, plugged
 from harness.toolstacks.xl_tables import DOM0, Vcpu, domain_rows, hypervisor_info, vcpu_rows
 from harness.verbs import StepFailed
 from sim.console import Console
@@ -34,6 +34,9 @@ LOOK = "usleep 500000"
 # Weights of the scheduler Credit2: the usual one, and by how much a step of `nice` changes it in Linux
 # (kernel/sched/core.c, sched_prio_to_weight).
 WEIGHT, STEP = 256, 1.25
+# How many lines of xl's are told, and such as are always there.
+SAID = 3
+_NOISE = ("Parsing config", "libxl: error: libxl_console.c")
 # Where a domU waits for another's state, between machines.
 FIRST_PORT = 49152
 
@@ -75,14 +78,20 @@ class XlToolstack:
         return info.name
 
     async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
-        """Let `xl` create a domU. Raises StepFailed, DomainEnded when it ends at once."""
+        """Let `xl` create a domU. Raises StepFailed, DomainEnded when it ends at once.
+
+        Its disks are attached before it first runs, not created with it, so that its command channel is an older
+        device. Linux resumes devices in the order of their age, and a second console of Xen's (xencons_resume in
+        drivers/tty/hvc/hvc_xen.c) then closes the event channel whose number it had: a disk's that was resumed before.
+        """
         slot = host.take()
-        text = configuration(cell.hypervisor.domu, config)
-        script = f"printf %s {shlex.quote(text)} >{_file(slot)} && xl create -p {_file(slot)}"
+        text = configuration(cell.hypervisor.domu, config, disks=False)
+        attach = "".join(f" && xl block-attach {config.name} {disk}" for disk in all_disks(config))
+        script = f"printf %s {shlex.quote(text)} >{_file(slot)} && xl create -p {_file(slot)}{attach}"
         answer = await host.machine.command.run(script)
         if answer.status != 0:
             host.give_back(slot)
-            raise StepFailed(f"{config.name} cannot be created: {_last(answer)}")
+            raise StepFailed(f"{config.name} cannot be created: {_said(answer)}")
         return await self._begin(cell, config, host, slot)
 
     async def _begin(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot, *, paused: bool = True) -> Domain:
@@ -179,12 +188,12 @@ class XlToolstack:
     async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
         """Let `xl` restore a domU. Raises StateRefused, and as `create`."""
         slot = host.take()
-        text = configuration(cell.hypervisor.domu, config)
+        text = configuration(cell.hypervisor.domu, config, disks=True)
         script = f"printf %s {shlex.quote(text)} >{_file(slot)} && xl restore -p {_file(slot)} {path}"
         answer = await host.machine.command.run(script)
         if answer.status != 0:
             host.give_back(slot)
-            raise StateRefused(f"{config.name} was not restored: {_last(answer)}")
+            raise StateRefused(f"{config.name} was not restored: {_said(answer)}")
         return await self._begin(cell, config, host, slot)
 
     async def migrate(
@@ -204,7 +213,7 @@ class XlToolstack:
         took = round((time.monotonic() - began) * 1000)
         if answer.status != 0:
             to.give_back(slot)
-            raise MigrationFailed(f"{domain.name} did not migrate: {_last(answer)}")
+            raise MigrationFailed(f"{domain.name} did not migrate: {_said(answer)}")
         await domain.ended
         await domain.release()
         moved = await self._begin(cell, domain.config, to, slot, paused=False)
@@ -214,7 +223,7 @@ class XlToolstack:
         """Let `xl` set the balloon's target. Raises StepFailed when it refuses a target that the domU may have."""
         answer = await domain.host.machine.command.run(f"xl mem-set {_own(domain).number} {target}m")
         if answer.status != 0 and target <= domain.config.memory:
-            raise StepFailed(f"{domain.name}: `xl mem-set` refused: {_last(answer)}")
+            raise StepFailed(f"{domain.name}: `xl mem-set` refused: {_said(answer)}")
         wanted = min(target, domain.config.memory)
         size, nearest, vain = await self.memory(domain), domain.config.memory, 0
         while size != wanted and vain < VAIN_LOOKS:
@@ -243,29 +252,29 @@ class XlToolstack:
         """
         answer = await domain.command.run(script)
         if answer.status != 0:
-            raise StepFailed(f"{domain.name} does not take its CPUs into use: {_last(answer)}")
+            raise StepFailed(f"{domain.name} does not take its CPUs into use: {_said(answer)}")
 
     async def pin(self, domain: Domain, cpu: int) -> None:
         """Let `xl` bind all vCPUs of a domU to a CPU. Raises StepFailed."""
         await _xl(domain, "vcpu-pin", "all", str(cpu))
 
-    async def cpu_times(self, domain: Domain) -> list[int]:
+    async def cpu_times(self, domain: Domain) -> Sequence[int]:
         """Read `xl vcpu-list`. Raises StepFailed."""
         return [vcpu.time for vcpu in await self._vcpus(domain)]
 
-    async def _vcpus(self, domain: Domain) -> list[Vcpu]:
+    async def _vcpus(self, domain: Domain) -> Sequence[Vcpu]:
         return vcpu_rows(await _must(domain.host, f"xl vcpu-list {_own(domain).number}"))
 
     async def ran_on(self, host: Host, domains: Sequence[Domain], seconds: int) -> dict[int, int]:
-        """Read in `xl vcpu-list` where vCPUs run, and how far their times come in so many seconds. Raises StepFailed."""
+        """Read in `xl vcpu-list` where vCPUs run, and how far their times come meanwhile. Raises StepFailed."""
         ran = dict.fromkeys(range(hypervisor_info(await _must(host, "xl info")).cpus), 0)
-        before = {domain.name: await self._vcpus(domain) for domain in domains}
+        before = [await self._vcpus(domain) for domain in domains]
         await _must(host, f"sleep {seconds}")
-        for domain in domains:
-            for old, new in zip(before[domain.name], await self._vcpus(domain), strict=True):
-                for cpu in {old.cpu, new.cpu} - {None}:
-                    assert cpu is not None
-                    ran[cpu] += new.time - old.time
+        for domain, then in zip(domains, before, strict=True):
+            for old, new in zip(then, await self._vcpus(domain), strict=True):
+                for cpu in {old.cpu, new.cpu}:
+                    if cpu is not None:
+                        ran[cpu] += new.time - old.time
         return ran
 
     async def stopped(self, domain: Domain) -> Stop:
@@ -314,6 +323,12 @@ class XlToolstack:
         """Let `xl` dump the domU's memory. Raises StepFailed."""
         await _xl(domain, "dump-core", path)
 
+    async def examine(self, domain: Domain) -> str:
+        """Let `xl` tell its state, and `xenctx` the registers and stack of each of its vCPUs."""
+        number = _own(domain).number
+        script = f"xl list -v; xl vcpu-list; /usr/lib/xen-4.17/bin/xenctx -a -C {number}; xl dmesg | tail -n 20"
+        return (await domain.host.machine.command.run(script)).output.strip()
+
     async def open_debugger(self, domain: Domain) -> socket.socket:
         """Raise StepFailed: nothing here lets a gdb in."""
         raise StepFailed(f"{domain.name} has no stub for a debugger", hint="give the scenario a `needs:`")
@@ -334,12 +349,16 @@ async def _xl(domain: Domain, command: str, *words: str) -> str:
 async def _must(host: Host, script: str) -> str:
     answer = await host.machine.command.run(script)
     if answer.status != 0:
-        raise StepFailed(f"{host.name}: `{script.partition(chr(10))[0][:60]}` ended with {answer.status}: {_last(answer)}")
+        raise StepFailed(
+            f"{host.name}: `{script.partition(chr(10))[0][:60]}` ended with {answer.status}: {_said(answer)}"
+        )
     return answer.output.strip()
 
 
-def _last(answer: Answer, lines: int = 3) -> str:
-    return "; ".join(answer.output.strip().splitlines()[-lines:]) or "it said nothing"
+def _said(answer: Answer) -> str:
+    # What is wrong comes first, what follows from it behind.
+    lines = [line for line in answer.output.strip().splitlines() if not line.startswith(_NOISE)]
+    return "; ".join(lines[:SAID]) or "it said nothing"
 
 
 async def _address(host: Host) -> str:

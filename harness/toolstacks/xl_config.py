@@ -8,16 +8,20 @@ from harness.hypervisor import DomuMachine
 from harness.toolstacks.qemu_args import kernel_arguments
 from harness.verbs import StepFailed
 
-# The console that carries commands, by the name that its frontend has.
-CHANNEL = "org.testbed.command"
+# The console that carries commands. libxl 4.17 numbers channels from 0, and refuses that one, as a domU's console 0 has
+# its number; it says so on stderr, and goes on.
+CHANNELS = ("refused", "org.testbed.command")
 # Disks as a domU has them from its start, by number; those that are plugged in later come behind.
 FIRST_DISK, FIRST_PLUGGED = 0, 8
 # Below this, Linux's PV block devices have one letter.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def configuration(domu: DomuMachine, config: DomainConfig) -> str:
-    """Return the file that `xl create` reads. Raises StepFailed for what a PV domU cannot be asked for."""
+def configuration(domu: DomuMachine, config: DomainConfig, *, disks: bool) -> str:
+    """Return the file that `xl create` and `xl restore` read, with or without the domU's disks.
+
+    Raises StepFailed for what a PV domU cannot be asked for.
+    """
     asked = {
         "balloon": config.balloon != "plain",
         "topology": config.topology is not None,
@@ -27,7 +31,7 @@ def configuration(domu: DomuMachine, config: DomainConfig) -> str:
     }
     if refused := [name for name, wanted in asked.items() if wanted]:
         raise StepFailed(f"{config.name}: a PV domU of Xen's has no {refused[0]}", hint="give the scenario a `needs:`")
-    lines = {
+    lines: dict[str, str | int | list[str]] = {
         "name": config.name,
         "kernel": domu.kernel,
         "ramdisk": domu.initrd,
@@ -35,8 +39,8 @@ def configuration(domu: DomuMachine, config: DomainConfig) -> str:
         "memory": config.memory,
         "vcpus": config.vcpus,
         "maxvcpus": max(config.vcpus, config.max_vcpus),
-        "channel": [f"name={CHANNEL},connection=pty"],
-        "disk": [disk_words(given, number) for number, given in enumerate(config.disks, FIRST_DISK)],
+        "channel": [f"name={name},connection=pty" for name in CHANNELS],
+        "disk": all_disks(config) if disks else [],
         "vif": [nic_words(nic.mac) for nic in config.nics],
         # One that has stopped is there until the harness has seen why.
         "on_poweroff": "preserve",
@@ -50,6 +54,11 @@ def _value(value: str | int | list[str]) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_value(item) for item in value)}]"
     return str(value) if isinstance(value, int) else '"' + value.replace('"', r"\"") + '"'
+
+
+def all_disks(config: DomainConfig) -> list[str]:
+    """Return the disks of a domU in the words of xl-disk-configuration(5)."""
+    return [disk_words(given, number) for number, given in enumerate(config.disks, FIRST_DISK)]
 
 
 def disk_words(given: DiskUse, number: int) -> str:
