@@ -35,7 +35,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
     else:
         qemu = made[cell.qemu_image]
         version, outer = image_version(qemu), _image(qemu)
-    factor = host_factor(qemu, version, report)
+    factor = host_factor(qemu, version, report, cell.platform.architecture)
     return RunSpec(
         boots=_image(made[column.hypervisor]) if column.hypervisor else None,
         run=run,
@@ -53,7 +53,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
-        factor=factor.value,
+        factor=factor.value * cell.platform.pace,
         factor_source=factor.source,
         seed=random.SystemRandom().getrandbits(32),
     )

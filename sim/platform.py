@@ -61,12 +61,14 @@ class Platform(Named):
     device (with its options) of a disk to boot from. `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `architecture` is in
-    QEMU's words: `qemu-system-...` simulates it.
+    QEMU's words: `qemu-system-...` simulates it. `pace` is how much longer things take on it than the deadlines
+    of verbs and scenarios allow for.
     """
 
     title: str
     note: str = ""
     architecture: Architecture = "ppc64"
+    pace: Annotated[float, Field(ge=1)] = 1.0
     machine: str
     cpu: str
     memory: Annotated[int, Field(gt=0)]

@@ -134,3 +134,24 @@ def test_what_is_no_qemu_is_told_before_anything_starts(word: str, said: str, tm
     (tmp_path / "text").write_text("text")
     with pytest.raises(UsageError, match=re.escape(said)):
         Choice(qemu=word.format(text=tmp_path / "text")).check()
+
+
+def test_the_reference_has_a_qemu_and_a_hypervisor_of_its_own() -> None:
+    scenario = Scenario(name="s", feature="f", summary="")
+    (cell,) = plan([scenario], Choice("pc-xen"))
+    assert cell.images[0] == "qemu-x86-10.0"
+    assert "xen-x86-4.17" in cell.images
+    (other,) = plan([scenario], Choice("pc-xen", qemu="7.2"))
+    assert (other.qemu_image, other.axes) == ("qemu-x86-7.2", {"qemu": "7.2"})
+
+
+def test_what_a_user_brings_is_for_powerpc_unless_the_platform_is_named() -> None:
+    scenario = Scenario(name="s", feature="f", summary="")
+    brought = plan([scenario], Choice(kernel="/some/vmlinux"))
+    assert {cell.platform.architecture for cell in brought} == {"ppc64"}
+    assert [cell.kernel for cell in plan([scenario], Choice("pc-xen", kernel="/some/vmlinux"))] == ["own"]
+
+
+def test_no_scenario_needs_a_hypervisor_by_its_name() -> None:
+    names = set(load_hypervisors()) | {hypervisor.toolstack for hypervisor in load_hypervisors().values()}
+    assert not [scenario.name for scenario in load_heads().values() if names & set(scenario.needs)]
