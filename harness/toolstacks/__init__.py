@@ -37,6 +37,18 @@ class HypervisorInfo:
 
 
 @dataclass(frozen=True)
+class HypervisorLog:
+    """A hypervisor's log: its lines, which of them tells the version, and that which was just asked for."""
+
+    lines: tuple[str, ...]
+    version: str
+    news: str
+
+
+Order = Literal["big", "little"]
+
+
+@dataclass(frozen=True)
 class Migrated:
     """What a migration took, in milliseconds, and what it sent, in bytes (None: the toolstack does not tell)."""
 
@@ -116,7 +128,10 @@ class Toolstack(Protocol):
         ...
 
     async def set_memory(self, domain: Domain, target: int) -> int:
-        """Ask a domU's balloon for a size in MiB; returns what it has when that no longer changes."""
+        """Ask a domU's balloon for a size in MiB; returns what it has when that no longer changes.
+
+        Beyond its maximum some give it that, others raise MemoryRefused.
+        """
         ...
 
     async def memory(self, domain: Domain) -> int:
@@ -175,6 +190,14 @@ class Toolstack(Protocol):
         """Write a domU's memory to a file in dom0 as an ELF core."""
         ...
 
+    async def find_in_core(self, domain: Domain, path: str, address: int, order: Order) -> int:
+        """Return where in a dump the byte of a kernel's address is; `order` is that of the bytes in a word."""
+        ...
+
+    async def log(self, host: Host, mark: str) -> HypervisorLog:
+        """Let the hypervisor write to its log, `mark` if it can be told what, and return all of the log."""
+        ...
+
     async def examine(self, domain: Domain) -> str:
         """Return what can be told of a domU after a failure, for people."""
         ...
@@ -190,6 +213,10 @@ class Toolstack(Protocol):
 
 class StateRefused(TestbedError):
     """A saved state was not taken in."""
+
+
+class MemoryRefused(TestbedError):
+    """A domU was not given more memory than it may have, and none was taken from it."""
 
 
 class MigrationFailed(TestbedError):

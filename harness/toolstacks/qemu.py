@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
 from harness.host import BRIDGE, DEBUGGER, Host, Slot
-from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, Migrated, Stop
+from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, HypervisorLog, Migrated, Order, Stop
 from harness.toolstacks import qemu_cpus as cpus
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
+from harness.toolstacks.cores import HEAD, PHYSICAL, core_offset, read_dump
 from harness.toolstacks.qemu_args import arguments, launch_script, memory_argument
 from harness.verbs import StepFailed
 from sim.console import Console
@@ -281,6 +282,19 @@ class QemuToolstack:
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Write an ELF core of the guest's memory."""
         await domain.qmp.execute("dump-guest-memory", paging=False, protocol=f"file:{path}")
+
+    async def find_in_core(self, domain: Domain, path: str, address: int, order: Order) -> int:
+        """Look it up in the program headers of QEMU's dump. Raises StepFailed."""
+        return core_offset(await read_dump(domain.host, path, 0, HEAD), address & PHYSICAL, order)
+
+    async def log(self, host: Host, mark: str) -> HypervisorLog:
+        """Read dom0's kernel log, after `mark` was written to it. Raises StepFailed."""
+        answer = await host.machine.command.run(f"echo {mark} >/dev/kmsg; uname -r; dmesg")
+        release, *lines = answer.output.splitlines()
+        version = next((line for line in lines if f"Linux version {release} " in line), None)
+        if version is None or mark not in lines[-1]:
+            raise StepFailed(f"{host.name}'s log has no version {release}, or does not end with what was written to it")
+        return HypervisorLog(tuple(lines), version, lines[-1])
 
     async def examine(self, domain: Domain) -> str:
         """Tell the state of its QEMU. Raises QmpFailed."""

@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING
 
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
 from harness.host import BRIDGE, Host, Slot
-from harness.toolstacks import DomainRow, HypervisorInfo, Migrated, MigrationFailed, StateRefused, Stop
+from harness.toolstacks import (
+    DomainRow,
+    HypervisorInfo,
+    HypervisorLog,
+    MemoryRefused,
+    Migrated,
+    MigrationFailed,
+    Order,
+    StateRefused,
+    Stop,
+)
+from harness.toolstacks.cores import find_in_xen_core
 from harness.toolstacks.xl_config import all_disks, configuration, nic_words, plugged
 from harness.toolstacks.xl_tables import DOM0, Vcpu, domain_rows, hypervisor_info, vcpu_rows
 from harness.verbs import StepFailed
@@ -34,9 +45,11 @@ LOOK = "usleep 500000"
 # Weights of the scheduler Credit2: the usual one, and by how much a step of `nice` changes it in Linux
 # (kernel/sched/core.c, sched_prio_to_weight).
 WEIGHT, STEP = 256, 1.25
-# How many lines of xl's are told, and such as are always there.
+# A key of Xen's that does no more than to print the list of them (xen/common/keyhandler.c).
+KEY = "h"
+# How many lines of xl's are told, and one that is always there (xl_config.CHANNELS).
 SAID = 3
-_NOISE = ("Parsing config", "libxl: error: libxl_console.c")
+_NOISE = "libxl: error: libxl_console.c"
 # Where a domU waits for another's state, between machines.
 FIRST_PORT = 49152
 
@@ -220,14 +233,14 @@ class XlToolstack:
         return moved, Migrated(total=took, downtime=None, sent=None)
 
     async def set_memory(self, domain: Domain, target: int) -> int:
-        """Let `xl` set the balloon's target. Raises StepFailed when it refuses a target that the domU may have."""
+        """Let `xl` set the balloon's target. Raises StepFailed, and MemoryRefused beyond the domU's maximum."""
         answer = await domain.host.machine.command.run(f"xl mem-set {_own(domain).number} {target}m")
-        if answer.status != 0 and target <= domain.config.memory:
-            raise StepFailed(f"{domain.name}: `xl mem-set` refused: {_said(answer)}")
-        wanted = min(target, domain.config.memory)
+        if answer.status != 0:
+            refused = f"{domain.name}: `xl mem-set` refused: {_said(answer)}"
+            raise MemoryRefused(refused) if target > domain.config.memory else StepFailed(refused)
         size, nearest, vain = await self.memory(domain), domain.config.memory, 0
-        while size != wanted and vain < VAIN_LOOKS:
-            distance = abs(size - wanted)
+        while size != target and vain < VAIN_LOOKS:
+            distance = abs(size - target)
             vain = vain + 1 if distance >= nearest else 0
             nearest = min(nearest, distance)
             await _must(domain.host, LOOK)
@@ -323,6 +336,21 @@ class XlToolstack:
         """Let `xl` dump the domU's memory. Raises StepFailed."""
         await _xl(domain, "dump-core", path)
 
+    async def find_in_core(self, domain: Domain, path: str, address: int, order: Order) -> int:
+        """Look it up in the list of frames of Xen's dump. Raises StepFailed."""
+        assert order == "little"
+        return await find_in_xen_core(domain.host, path, address)
+
+    async def log(self, host: Host, mark: str) -> HypervisorLog:
+        """Let `xl` press a key of Xen's, whose answer goes to the log, and read that. Raises StepFailed."""
+        before = (await _must(host, "xl dmesg")).splitlines()
+        after = (await _must(host, f"xl debug-keys {KEY}; xl dmesg")).splitlines()
+        version = next((line for line in after if "Xen version" in line), None)
+        pressed = [line for line in after if f"'{KEY}' pressed" in line]
+        if version is None or len(pressed) != 1 + sum(f"'{KEY}' pressed" in line for line in before):
+            raise StepFailed(f"{host.name}'s `xl dmesg` has no version of Xen, or does not tell of the key {KEY}")
+        return HypervisorLog(tuple(after), version, pressed[-1])
+
     async def examine(self, domain: Domain) -> str:
         """Let `xl` tell its state, and `xenctx` the registers and stack of each of its vCPUs."""
         number = _own(domain).number
@@ -356,9 +384,10 @@ async def _must(host: Host, script: str) -> str:
 
 
 def _said(answer: Answer) -> str:
-    # What is wrong comes first, what follows from it behind.
-    lines = [line for line in answer.output.strip().splitlines() if not line.startswith(_NOISE)]
-    return "; ".join(lines[:SAID]) or "it said nothing"
+    # What is wrong comes first, what follows from it behind; between them may be much about what went well.
+    lines = [line.strip() for line in answer.output.strip().splitlines() if not line.startswith(_NOISE)]
+    wrong = [line for line in lines if "error" in line.lower()]
+    return "; ".join(wrong[:SAID] or lines[-SAID:]) or "it said nothing"
 
 
 async def _address(host: Host) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from harness.steps.clock import until
 from harness.steps.smp import interrupts
-from harness.steps.tools import core_offset
 from harness.steps.work import ADDEND, FACTOR, FIRST, MODULUS, chain, longest_gap
+from harness.toolstacks.cores import core_offset
 from harness.toolstacks.qemu_cpus import thread_times, ticks_between
 from harness.verbs import StepFailed
 
