@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import images
@@ -11,7 +12,7 @@ from harness.cell import Cell
 from harness.domain import Domain
 from harness.hypervisor import KERNEL
 from harness.kernel import identify
-from sim.autopsy import examine
+from sim.autopsy import PATIENCE, examine
 from sim.machine import LAST_LINES
 
 
@@ -24,7 +25,9 @@ async def examine_all(cell: Cell) -> list[str]:
     said: list[str] = []
     for machine in cell.machines:
         if path := await machine.autopsy():
-            if kernel := cell.machine_spec.kernel:
+            kernel = cell.machine_spec.kernel
+            # Only a PowerPC's registers and stacks are read.
+            if kernel and machine.spec.platform.architecture == "ppc64":
                 await add_stacks(machine.qmp, kernel, path)
             said.append(f"registers, state and stacks at the end: {path.name}")
     for domain in cell.domains.values():
@@ -34,9 +37,17 @@ async def examine_all(cell: Cell) -> list[str]:
 
 
 async def _domain(cell: Cell, domain: Domain) -> str:
-    """Ask the QEMU that runs in dom0, as far as dom0 still lets it answer."""
+    """Ask the QEMU that runs in dom0, or else the toolstack, as far as dom0 still lets them answer."""
     name = domain.name
     path = cell.directory / f"autopsy.{name}.txt"
+    if domain.monitor is None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                said = await cell.toolstack.examine(domain)
+        except (TestbedError, TimeoutError) as error:
+            said = f"the toolstack no longer answers: {str(error) or 'no answer in time'}"
+        path.write_text(f"{said}\n\nlast lines of console {name}:\n{domain.console.tail(LAST_LINES)}\n")
+        return f"state of {name} at the end: {path.name}"
     # Without a picture: that QEMU's files are dom0's.
     await examine(domain.qmp, path, None, lambda: {name: domain.console.tail(LAST_LINES)})
     try:
@@ -50,6 +61,7 @@ def _domu_kernel(cell: Cell) -> Path:
     """Return the file of the kernel that domUs run. Raises TestbedError if it is not in the cache any more."""
     name = cell.hypervisor.column(cell.spec.cell.kernel).domu_kernel
     artifact = images.cached(name) if name else None
-    if artifact is None or identify(artifact.file(KERNEL)) != cell.spec.domu_identity:
+    architecture = cell.spec.platform.architecture
+    if artifact is None or identify(artifact.file(KERNEL), architecture) != cell.spec.domu_identity:
         raise TestbedError(f"image {name} is not the kernel that runs there")
     return artifact.file(KERNEL)

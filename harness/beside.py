@@ -13,6 +13,7 @@ from harness.coordinator import Coordinator
 from harness.plan import PlannedCell
 from harness.qemus import image_version
 from images import Artifact, Building
+from sim.platform import Architecture
 
 # While images are made, this part of the processors (one in N) is theirs: the compilers take what they get, and
 # deadlines count work, so this is only about how soon the first results come.
@@ -35,11 +36,11 @@ def beside_builds(cells: Sequence[PlannedCell], at_once: int | None, report: Rep
 
     Nothing is left running when the block ends, in whichever way.
     """
-    simulators = {cell.qemu_image for cell in cells}
+    simulators = {cell.qemu_image: cell.platform.architecture for cell in cells}
 
     def ready(artifact: Artifact) -> None:
         if artifact.name in simulators:
-            _calibrate(artifact, report)
+            _calibrate(artifact, simulators[artifact.name], report)
 
     pool = make_pool(at_once)
     names = sorted({name for cell in cells for name in cell.images if not cell.not_applicable})
@@ -51,9 +52,9 @@ def beside_builds(cells: Sequence[PlannedCell], at_once: int | None, report: Rep
         yield Side(coordinator.address, workers)
 
 
-def _calibrate(qemu: Artifact, report: Report) -> None:
+def _calibrate(qemu: Artifact, architecture: Architecture, report: Report) -> None:
     try:
-        host_factor(qemu, image_version(qemu), report)
+        host_factor(qemu, image_version(qemu), report, architecture)
     except OSError as error:
         # Each cell will say it, as a trouble of ours.
         report(Event("", "notice", f"the host's speed cannot be kept: {error}"))

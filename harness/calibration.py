@@ -19,6 +19,7 @@ from base.progress import Event, Report, silent
 if TYPE_CHECKING:
     from harness.qemus import OwnQemu
     from images import Artifact
+    from sim.platform import Architecture
 
 OVERRIDE = "TESTBED_FACTOR"
 SCHEMA = 1
@@ -32,7 +33,9 @@ class Factor:
     source: str
 
 
-def host_factor(qemu: Artifact | OwnQemu, version: str, report: Report = silent) -> Factor:
+def host_factor(
+    qemu: Artifact | OwnQemu, version: str, report: Report = silent, architecture: Architecture = "ppc64"
+) -> Factor:
     """Return the factor of this host with a QEMU: `TESTBED_FACTOR`, or what was measured, now if it never was.
 
     A measurement that fails is said in `source`, and 1 is taken: whatever is wrong will show in the cell itself.
@@ -49,7 +52,7 @@ def host_factor(qemu: Artifact | OwnQemu, version: str, report: Report = silent)
     with FileLock(path.with_suffix(".lock")):
         known = _read(path)
         if known is None:
-            known = _measure(qemu, version, path, report)
+            known = _measure(qemu, version, path, report, architecture)
     return known
 
 
@@ -93,7 +96,7 @@ def _read(path: Path) -> Factor | None:
         return None  # absent, or damaged: it is measured anew
 
 
-def _measure(qemu: Artifact | OwnQemu, version: str, path: Path, report: Report) -> Factor:
+def _measure(qemu: Artifact | OwnQemu, version: str, path: Path, report: Report, architecture: Architecture) -> Factor:
     from harness.resolve import qemu_binary  # noqa: PLC0415  (lazy: once per host)
     from sim.calibrate import measure  # noqa: PLC0415
 
@@ -102,7 +105,7 @@ def _measure(qemu: Artifact | OwnQemu, version: str, path: Path, report: Report)
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="testbed-") as folder:
-            factor = round(measure(qemu_binary(qemu, version), Path(folder)), 3)
+            factor = round(measure(qemu_binary(qemu, version, architecture), Path(folder), architecture), 3)
     except TestbedError as error:
         report(Event(task, "failed", f"{error.message}; deadlines are taken as they are"))
         return Factor(1.0, f"not measured: {error.message}")

@@ -242,7 +242,7 @@ class Cell:
         """Return what dom0's or a domU's machine was given. Raises StepFailed."""
         if self.is_host(name):
             tree, spec = self.spec.platform.device_tree, self.machine_spec
-            return Shape(tree.model, tree.cpu, spec.cpus, spec.memory)
+            return Shape(tree.model, tree.cpu, spec.cpus, self.hypervisor.dom0_memory or spec.memory)
         tree, config = self.hypervisor.domu.device_tree, self.domain(name).config
         return Shape(tree.model, tree.cpu, config.vcpus, config.memory)
 
@@ -331,7 +331,7 @@ async def _while_alive(domain: Domain, what: str, work: Coroutine[Any, Any, T]) 
     try:
         await asyncio.wait({task, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            raise DomainEnded(f"{what}: {domain.name}'s QEMU ended with {domain.ended.result()}")
+            raise DomainEnded(f"{what}: {domain.name} ended with {domain.ended.result()}")
         return task.result()
     finally:
         if not task.done():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from base.errors import TestbedError
+from harness.verbs import StepFailed
 from sim.console import Console, ConsoleClosed
 from sim.qmp import Qmp
 from sim.shell import Shell
@@ -21,7 +22,7 @@ Balloon = Literal["plain", "deflate-on-oom", "none"]
 
 
 class DomainEnded(TestbedError):
-    """The domU's QEMU ended while something of it was awaited."""
+    """The domU ended while something of it was awaited."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,18 @@ class DomainConfig:
 
 @dataclass
 class Domain:
-    """A running domU. `ended` is done when its QEMU in dom0 has gone, with what that printed."""
+    """A running domU. `ended` is done when it has gone, with what its toolstack's process in dom0 printed last.
+
+    `monitor` is the QMP session of the QEMU that it runs in, if it does.
+    """
 
     config: DomainConfig
     host: Host
     slot: Slot
     console: Console
     command: Shell
-    qmp: Qmp
     fate: Console
+    monitor: Qmp | None = None
     ended: asyncio.Task[str] = field(init=False)
 
     @property
@@ -94,6 +98,18 @@ class Domain:
     def __post_init__(self) -> None:
         self.ended = asyncio.create_task(self._watch(), name=f"fate-{self.name}")
 
+    @property
+    def qmp(self) -> Qmp:
+        """The QMP session of its QEMU. Raises StepFailed for a domU that does not run in one."""
+        if self.monitor is None:
+            raise StepFailed(f"{self.name} does not run in a QEMU, whose monitor could be asked")
+        return self.monitor
+
+    @property
+    def consoles(self) -> tuple[Console, ...]:
+        """All of dom0's ports that are read for it."""
+        return (self.console, self.command.console, self.fate)
+
     async def _watch(self) -> str:
         try:
             found = await self.fate.expect(re.compile(rb"ended (\d+)\r?\n(.*?)ended\.", re.DOTALL))
@@ -103,12 +119,13 @@ class Domain:
         return f"exit status {status}" + (f": {said}" if said else "")
 
     async def release(self) -> None:
-        """Hang up and give its ports back, when its QEMU has gone. Raises QmpFailed, TimeoutError."""
+        """Hang up and give its ports back, when it has gone. Raises QmpFailed, TimeoutError."""
         self.ended.cancel()
         try:
-            await asyncio.wait_for(self.qmp.close(), 1.0)
+            if self.monitor is not None:
+                await asyncio.wait_for(self.monitor.close(), 1.0)
         finally:
-            for console in (self.console, self.command.console, self.fate):
+            for console in self.consoles:
                 await self.host.machine.close_console(console)
             self.host.give_back(self.slot)
 

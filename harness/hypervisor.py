@@ -24,7 +24,7 @@ FOLDERS = "TESTBED_HYPERVISORS"
 # Cells and their folders are named after hypervisors and kernels (results.model.Word).
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 # Those of harness.toolstacks.
-TOOLSTACKS = ("qemu",)
+TOOLSTACKS = ("qemu", "xl")
 
 # What an image of a Linux kernel calls it, and where the image of any kernel has its release.
 KERNEL, RELEASE = "vmlinux", "release"
@@ -58,12 +58,15 @@ class Column(Model):
 
 
 class DomuMachine(Model):
-    """How the toolstack makes a domU. Paths are dom0's; memory is in MiB."""
+    """How the toolstack makes a domU. Paths are dom0's; memory is in MiB.
 
-    program: str
-    firmware_folder: str
-    machine: str
-    cpu: str
+    `program`, `firmware_folder`, `machine` and `cpu` are for a toolstack that runs a QEMU for each domU.
+    """
+
+    program: str = ""
+    firmware_folder: str = ""
+    machine: str = ""
+    cpu: str = ""
     kernel: str
     initrd: str
     consoles: Consoles
@@ -119,11 +122,11 @@ class Boot(Model):
 class Hypervisor(Named):
     """What is under test, on which platforms, with which kernels and toolstack. `qemu` is an image.
 
-    `dom0` says how it enters dom0, `arguments` are its own, where dom0's kernel is another file; `boot` is how it shows
-    that it has started. `offers` are things that only some hypervisors have for a domU, and that a scenario may need.
-    `alarms` are lines by which it says on a console that a guest is lost. `hcall_exits` is the counter of KVM's, per
-    vCPU, that takes in every hypercall. Without a toolstack there is no domU. `folder` is where one of the user's was
-    read; the file does not say it.
+    `dom0` says how it enters dom0, `arguments` are its own, where dom0's kernel is another file, and `dom0_memory`
+    (MiB) is then what it gives dom0; `boot` is how it shows that it has started. `offers` are things that only some
+    hypervisors have for a domU, and that a scenario may need. `alarms` are lines by which it says on a console that a
+    guest is lost. `hcall_exits` is the counter of KVM's, per vCPU, that takes in every hypercall. Without a toolstack
+    there is no domU. `folder` is where one of the user's was read; the file does not say it.
     """
 
     title: str
@@ -133,6 +136,7 @@ class Hypervisor(Named):
     kernels: dict[str, Column] = Field(min_length=1)
     dom0: Dom0 | None = None
     arguments: str = ""
+    dom0_memory: Positive | None = None
     boot: Boot
     domu_machine: DomuMachine | None = Field(default=None, alias="domu")
     offers: tuple[str, ...] = ()
@@ -185,6 +189,14 @@ class Hypervisor(Named):
         if self.domu_machine is None:
             raise StepFailed(f"{self.name} has no toolstack, so no domU can be made")
         return self.domu_machine
+
+    @model_validator(mode="after")
+    def _can_make_domus(self) -> Hypervisor:
+        domu = self.domu_machine
+        needed = (domu.program, domu.firmware_folder, domu.machine, domu.cpu) if domu else ()
+        if self.toolstack == "qemu" and not all(needed):
+            raise ValueError("the toolstack `qemu` needs domu's program, firmware-folder, machine and cpu")
+        return self
 
     def column(self, name: str) -> Column:
         """Return a kernel's column; the user's own kernel takes the place of the last one's. Raises UsageError."""

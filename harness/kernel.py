@@ -9,9 +9,12 @@ from typing import Literal, NamedTuple
 
 from base.errors import UsageError
 from base.yamlmodel import Model
+from sim.platform import Architecture
 
 NT_GNU_BUILD_ID = 3
 Order = Literal["big", "little"]
+_MACHINES: dict[str, Architecture] = {"EM_PPC64": "ppc64", "EM_X86_64": "x86_64"}
+_NAMES: dict[Architecture, str] = {"ppc64": "64-bit PowerPC", "x86_64": "x86-64"}
 # Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...
 _BANNER = re.compile(rb"Linux version (\S+) \([^)]*\) \((?:\S*gcc \([^)]*\) ([\d.]+))?")
 
@@ -26,6 +29,7 @@ class KernelIdentity(Model):
     build_id: str
     gcc: str = ""
     order: Order = "big"
+    architecture: Architecture = "ppc64"
 
 
 class BuildIdPlace(NamedTuple):
@@ -41,17 +45,17 @@ class _Elf(NamedTuple):
     place: BuildIdPlace | None
 
 
-def identify(path: Path) -> KernelIdentity:
-    """Read the identity of a PowerPC 64-bit kernel from its ELF file (`vmlinux`).
+def identify(path: Path, wanted: Architecture = "ppc64") -> KernelIdentity:
+    """Read the identity of a kernel for an architecture from its ELF file (`vmlinux`).
 
     Raises UsageError when the file is missing, no ELF file, of another machine, or no Linux kernel.
     """
-    hint = "give the uncompressed `vmlinux` of a 64-bit PowerPC build"
-    elf = _read_elf(path, "kernel", hint)
+    hint = f"give the uncompressed `vmlinux` of a {_NAMES[wanted]} build"
+    elf = _read_elf(path, "kernel", hint, wanted)
     banner = read_banner(path.read_bytes())
     if banner is None:
         raise UsageError(f"{path} is an ELF file, but no Linux kernel (it has no version banner)", hint=hint)
-    return KernelIdentity(release=banner[0], build_id=elf.build_id, gcc=banner[1], order=elf.order)
+    return KernelIdentity(release=banner[0], build_id=elf.build_id, gcc=banner[1], order=elf.order, architecture=wanted)
 
 
 def identify_hypervisor(path: Path, release: str) -> KernelIdentity:
@@ -68,15 +72,20 @@ def find_build_id(path: Path) -> BuildIdPlace | None:
     return _read_elf(path, "hypervisor", "give the ELF file of a 64-bit PowerPC build").place
 
 
-def _read_elf(path: Path, what: str, hint: str) -> _Elf:
+def file_build_id(path: Path) -> str:
+    """Return the build id in an ELF file for whatever machine, "" if it has none. Raises UsageError."""
+    return _read_elf(path, "hypervisor", "give the ELF file that was built", None).build_id
+
+
+def _read_elf(path: Path, what: str, hint: str, wanted: Architecture | None = "ppc64") -> _Elf:
     from elftools.common.exceptions import ELFError  # noqa: PLC0415  (lazy: `--help` stays quick)
     from elftools.elf.elffile import ELFFile  # noqa: PLC0415
 
     try:
         with path.open("rb") as stream:
             elf = ELFFile(stream)
-            if elf.get_machine_arch() != "64-bit PowerPC":
-                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not 64-bit PowerPC", hint=hint)
+            if wanted and _MACHINES.get(elf["e_machine"]) != wanted:
+                raise UsageError(f"{path} is for {elf.get_machine_arch()}, not {_NAMES[wanted]}", hint=hint)
             order: Order = "little" if elf.little_endian else "big"
             notes = [section.data() for section in elf.iter_sections("SHT_NOTE")]
             loaded = [(segment["p_paddr"], segment.data()) for segment in elf.iter_segments("PT_NOTE")]

@@ -128,7 +128,7 @@ class PlannedCell:
     @property
     def qemu_image(self) -> str:
         """The image of the outer QEMU: the one that was asked for, or the hypervisor's."""
-        return known_qemus().get(self.choice.qemu or "", self.hypervisor.qemu)
+        return known_qemus(self.platform.architecture).get(self.choice.qemu or "", self.hypervisor.qemu)
 
     @property
     def not_applicable(self) -> str | None:
@@ -163,7 +163,7 @@ class PlannedCell:
         those of machines that were switched on one after the other.
         """
         scenario = self.scenario
-        cold = scenario.cold or self.loader or len(scenario.hosts) > 1
+        cold = scenario.cold or scenario.machine.boot == "disk" or len(scenario.hosts) > 1
         return "none" if cold else self.choice.templates
 
     def id(self, qemu: str = "") -> CellId:
@@ -242,6 +242,10 @@ def _cells(scenario: Scenario, choice: Choice) -> list[PlannedCell]:
             if not _wanted(name, scenario.platforms, choice.platform):
                 continue
             platform = find_platform(name)
+            # What a user brings without a word for what is for PowerPC.
+            own = choice.own_kernel or choice.own_qemu
+            if own and not choice.platform and platform.architecture != "ppc64":
+                continue
             # An axis that a platform does not have leaves it out, unless the platform was asked for.
             own_firmware = choice.own_firmware is not None
             if (

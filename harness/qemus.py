@@ -12,10 +12,11 @@ import images
 from base.errors import InfraError, UsageError
 from base.yamlmodel import suggest
 from images import Artifact
+from sim.platform import Architecture
 
-# Images of outer QEMUs are named by their version; `qemu-970` is one for inside.
-_IMAGE = re.compile(r"^qemu-(\d+\.[\w.-]+)$")
-_PACKAGE = "qemu-system-ppc"
+# Images of outer QEMUs are named by what they simulate and their version; `qemu-970` is one for inside.
+_IMAGE = re.compile(r"^qemu-(x86-)?(\d+\.[\w.-]+)$")
+_PACKAGES = ("qemu-system-ppc", "qemu-system-x86")
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
 _SAYS = re.compile(r"QEMU emulator version (\d+(?:\.\d+)+)")
@@ -37,10 +38,10 @@ class OwnQemu:
 
 
 @cache
-def known_qemus() -> dict[str, str]:
-    """Return the images of outer QEMUs by the word for which `--qemu` takes them."""
-    found = ((match[1], name) for name in images.load_catalogue().names if (match := _IMAGE.match(name)))
-    return dict(sorted(found))
+def known_qemus(architecture: Architecture = "ppc64") -> dict[str, str]:
+    """Return the images of outer QEMUs that simulate an architecture, by the word for which `--qemu` takes them."""
+    found = (match for name in images.load_catalogue().names if (match := _IMAGE.match(name)))
+    return dict(sorted((match[2], match[0]) for match in found if bool(match[1]) == (architecture == "x86_64")))
 
 
 def own_qemu(word: str | None) -> Path | None:
@@ -76,6 +77,6 @@ def own_version(path: Path) -> str:
 def image_version(artifact: Artifact) -> str:
     """Return the upstream version of the outer QEMU in an image, from its package's. Raises InfraError."""
     for origin in artifact.provenance.inputs:
-        if origin.name == _PACKAGE and (found := _UPSTREAM.match(origin.version)):
+        if origin.name in _PACKAGES and (found := _UPSTREAM.match(origin.version)):
             return found[1]
-    raise InfraError(f"image {artifact.name} does not record the version of {_PACKAGE}")
+    raise InfraError(f"image {artifact.name} does not record the version of {' or '.join(_PACKAGES)}")

@@ -14,12 +14,18 @@ from harness.hypervisor import KERNEL
 from harness.qemus import OwnQemu
 from harness.runspec import DebuggerImages, ImageRef, OwnFile, RunSpec
 from images import Artifact
+from sim.platform import Architecture
 from sim.qemu import QemuBinary
 
-QEMU = "usr/bin/qemu-system-ppc64"
-QEMU_DATA = "usr/share/qemu"
+QEMU = "usr/bin/qemu-system-{}"
+# A PC's firmware is a package of its own.
+QEMU_DATA: dict[Architecture, tuple[str, ...]] = {
+    "ppc64": ("usr/share/qemu",),
+    "x86_64": ("usr/share/qemu", "usr/share/seabios"),
+}
 GDB = "usr/bin/gdb-multiarch"
 GDB_DATA = "usr/share/gdb"
+HYPERVISOR = "xen"
 INITRD = "initramfs.cpio"
 LOADER = "core.elf"
 
@@ -43,24 +49,24 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
         qemu=_qemu(spec, report),
         kernel=_file(spec.kernel, spec.hypervisor.column(spec.cell.kernel).file, report),
         initrd=_file(spec.initrd, INITRD, report) if spec.initrd else None,
-        hypervisor=_file(spec.boots, KERNEL, report) if spec.boots else None,
+        hypervisor=_file(spec.boots, HYPERVISOR, report) if spec.boots else None,
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
         debugger=_debugger(spec.debugger, report) if spec.debugger else None,
         bios=_file(spec.bios, "", report) if spec.bios else None,
     )
 
 
-def qemu_binary(artifact: Artifact | OwnQemu, version: str) -> QemuBinary:
+def qemu_binary(artifact: Artifact | OwnQemu, version: str, architecture: Architecture = "ppc64") -> QemuBinary:
     """Return the outer QEMU of an image, started with its own loader and firmware files; one's own knows its files."""
     if isinstance(artifact, OwnQemu):
         return QemuBinary((str(artifact.path),), version)
-    data = artifact.file(QEMU_DATA)
-    return QemuBinary((*images.tree_command(artifact, QEMU), "-L", str(data)), version)
+    data = [word for folder in QEMU_DATA[architecture] for word in ("-L", str(artifact.file(folder)))]
+    return QemuBinary((*images.tree_command(artifact, QEMU.format(architecture)), *data), version)
 
 
 def _qemu(spec: RunSpec, report: Report) -> QemuBinary:
     if isinstance(spec.qemu, ImageRef):
-        return qemu_binary(_image(spec.qemu, report), spec.cell.qemu)
+        return qemu_binary(_image(spec.qemu, report), spec.cell.qemu, spec.platform.architecture)
     return qemu_binary(OwnQemu(_file(spec.qemu, "", report), spec.qemu.sha256), spec.cell.qemu)
 
 

@@ -54,9 +54,9 @@ class RunSpec(Model):
 
     `boots` is the hypervisor where it is not `kernel`; where there is no toolstack there is no `domu_identity`.
     `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel), `bios` a firmware of the
-    user's (None: the platform's, by the name `firmware`). `templates` says whether
-    the cell may start from one (`use`), and leave some as well (`make`). `factor` scales all deadlines (1: the host on
-    which they were set; `factor_source` says how that is known), `seed` is for whatever a step draws.
+    user's (None: the platform's, by the name `firmware`). `templates` says whether the cell may start from one (`use`),
+    and leave some as well (`make`). `factor` scales all deadlines (1: the host and a platform on which they were set;
+    `factor_source` says how the host's part is known), `seed` is for whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

@@ -32,7 +32,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
     else:
         qemu = made[cell.qemu_image]
         version, outer = image_version(qemu), _image(qemu)
-    factor = host_factor(qemu, version, report)
+    factor = host_factor(qemu, version, report, cell.platform.architecture)
     return RunSpec(
         run=run,
         cell=cell.id(version),
@@ -44,14 +44,14 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         boots=used.get("hypervisor"),
         kernel=used["kernel"],
         kernel_identity=_identity(cell, kernel_file, made),
-        domu_identity=identify(made[domu_kernel].file(KERNEL)) if domu_kernel else None,
+        domu_identity=identify(made[domu_kernel].file(KERNEL), cell.platform.architecture) if domu_kernel else None,
         initrd=used.get("initrd"),
         loader=_image(made[cell.loader]) if cell.loader else None,
         bios=_own(firmware) if firmware else None,
         debugger=_debugger(cell, made),
         append=cell.choice.append,
         templates=cell.templates,
-        factor=factor.value,
+        factor=factor.value * cell.platform.pace,
         factor_source=factor.source,
         seed=random.SystemRandom().getrandbits(32),
     )
@@ -75,7 +75,7 @@ def _own(path: Path) -> OwnFile:
 def _identity(cell: PlannedCell, file: Path, made: Mapping[str, Artifact]) -> KernelIdentity:
     """Return which kernel the machine is started with; of a hypervisor's release only its image knows."""
     if cell.hypervisor.entry not in ("linked-in", "none"):
-        return identify(file)
+        return identify(file, cell.platform.architecture)
     kernel = cell.sources["kernel"]
     return identify_hypervisor(file, made[kernel].file(RELEASE).read_text().strip() if isinstance(kernel, str) else "")
 

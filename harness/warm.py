@@ -30,7 +30,7 @@ BOOT = "boot-dom0"
 CONSOLES = "console"
 # What a resumed domain is given for one answer, in seconds of a calm host.
 PATIENCE = 15.0
-# Of a dom0 with several CPUs QEMU may resume none but the first (10.0.13 on pseries).
+# Of a dom0 with several CPUs QEMU may resume none but the first (10.0.13 on pseries), if one thread runs them all.
 _CPUS = "for cpu in /sys/devices/system/cpu/cpu[1-9]*; do [ ! -e $cpu ] || echo {} >$cpu/online || exit 1; done"
 # Clones of one state must not draw the same random numbers, nor live in the past.
 _RENEW = "renew {now} {seed}"
@@ -168,7 +168,7 @@ async def _start(cell: Cell, folder: Path, frozen: Frozen, *, again: bool) -> No
 
 
 async def _set_cpus(cell: Cell, *, online: bool) -> None:
-    if cell.machine_spec.cpus > 1:
+    if cell.machine_spec.cpus > 1 and cell.machine_spec.platform.cpu_threads == "single":
         await cell.must(DOM0, _CPUS.format(int(online)), PATIENCE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def _programs(archive: Newc, root: Root, paths: list[str]) -> None:
 
 def _folder(archive: Newc, folder: Path, to: str) -> None:
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        archive.file(f"{to}/{file.relative_to(folder)}", file.read_bytes())
+        mode = 0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644
+        archive.file(f"{to}/{file.relative_to(folder)}", file.read_bytes(), mode)
 
 
 def _modules(archive: Newc, modules: Modules, names: list[str], release: str) -> None:

@@ -13,6 +13,7 @@ from base.yamlmodel import Model, Named, load_folder, suggest
 from sim.bootable import FirmwareRules, ImageRules
 
 FOLDER = Path(__file__).parent / "platforms"
+Architecture = Literal["ppc64", "x86_64"]
 # The host name of a machine's privileged domain, unless there are several machines.
 DOM0 = "dom0"
 # What a firmware of the user's is called.
@@ -37,7 +38,10 @@ class Consoles(Model):
 
 
 class DeviceTree(Model):
-    """What the firmware's device tree must say: regular expressions for the model, and for each CPU node's name."""
+    """What the firmware's device tree must say: regular expressions for the model, and for each CPU node's name.
+
+    A PC says so in its DMI tables and by `cpuid`, a domU without any firmware by its hypervisor's name and version.
+    """
 
     model: str
     cpu: str
@@ -64,10 +68,14 @@ class Platform(Named):
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
     (QEMU's name) from which its kernel has entropy, "" for none.
     `images` says what it starts as a kernel, `own_firmware` what as a firmware of the user's (None: nothing).
+    `architecture` is in QEMU's words: `qemu-system-...` simulates it. `pace` is how much longer things take on it than
+    the deadlines of verbs and scenarios allow for.
     """
 
     title: str
     note: str = ""
+    architecture: Architecture = "ppc64"
+    pace: Annotated[float, Field(ge=1)] = 1.0
     machine: str
     cpu: str
     memory: Annotated[int, Field(gt=0)]

@@ -3,7 +3,6 @@
 from harness.steps import (
     answering,
     debugger,
-    devicetree,
     disks,
     domains,
     domutree,
@@ -11,6 +10,7 @@ from harness.steps import (
     hypervisor,
     identity,
     layout,
+    machines,
     memory,
     modules,
     networks,
@@ -28,7 +28,6 @@ from harness.steps import (
 __all__ = [
     "answering",
     "debugger",
-    "devicetree",
     "disks",
     "domains",
     "domutree",
@@ -36,6 +35,7 @@ __all__ = [
     "hypervisor",
     "identity",
     "layout",
+    "machines",
     "memory",
     "modules",
     "networks",

@@ -22,11 +22,11 @@ IO_ERROR = "Input/output error|No space left on device"
 # Finds the block device of a domU by the disk's size, which is why disks of one domU must differ in it.
 _FIND = """
 disk=
-for sysfs in /sys/block/sd*; do
+for sysfs in /sys/block/sd* /sys/block/xvd*; do
     [ "$(cat $sysfs/size 2>/dev/null)" = {sectors} ] && disk=/dev/${{sysfs##*/}}
 done
 """
-_FOUND = '[ -n "$disk" ] || {{ echo "no disk of {size} MiB among:" /sys/block/sd*; exit 1; }}\n'
+_FOUND = '[ -n "$disk" ] || {{ echo "no disk of {size} MiB among:" /sys/block/*; exit 1; }}\n'
 
 
 class DiskParams(StepParams):

@@ -22,7 +22,6 @@ Positive = Annotated[int, Field(gt=0)]
 Topology = Annotated[str, Field(pattern=r"^\d+ sockets? x \d+ cores?$")]
 # A pause is looked at for so long (s of dom0's time).
 LOOK = 2
-SYSRQ_KEY = "\x0f"  # Control-O: hvc_console takes it for a break (drivers/tty/hvc/hvc_console.c)
 
 
 class ReadyParams(StepParams):
@@ -221,8 +220,10 @@ async def panics(cell: Cell, params: PanicParams) -> str:
     if params.prints not in shown.excerpt:
         raise StepFailed(f"{name}'s console shows no '{params.prints}', but: {shown.excerpt}")
     cell.evidence(f"panic.{name}.txt", shown.excerpt)
-    what = f"the toolstack is told that {name} panicked"
-    await cell.wait(what, domain.qmp.event("GUEST_PANICKED"), params.within, domain=name)
+    stopped = cell.toolstack.stopped(domain)
+    seen = await cell.wait(f"the toolstack is told that {name} panicked", stopped, params.within, domain=name)
+    if seen != "crash":
+        raise StepFailed(f"{name}'s panic was seen as {seen}, not as a crash")
     return shown.line
 
 
@@ -258,11 +259,11 @@ class SysrqParams(DomainParams):
 
 @verb("sysrq", shorthand="domain")
 async def sysrq(cell: Cell, params: SysrqParams) -> None:
-    """Send a domU's kernel a SysRq key through its console."""
+    """Send a domU's kernel a SysRq key through the toolstack; its console must show what that does."""
     console: Console = cell.console(params.domain)
 
     async def send() -> None:
-        console.send(f"{SYSRQ_KEY}{params.key}")
+        await cell.toolstack.sysrq(cell.domain(params.domain), params.key)
         await console.expect(params.prints)
 
     await cell.wait(f"{params.domain} answers SysRq", send(), params.within, domain=params.domain)

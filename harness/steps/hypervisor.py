@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from harness.cell import Cell
-from harness.kernel import build_id, find_build_id
+from harness.kernel import build_id, file_build_id, find_build_id
 from harness.steps.answering import (
     EXCERPT,
     BootParams,
@@ -17,7 +17,7 @@ from harness.steps.answering import (
     console_showed,
 )
 from harness.steps.identity import same_kernel
-from harness.steps.power import POWERED_OFF
+from harness.toolstacks import STOPS
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.machine import Machine
 from sim.platform import DOM0
@@ -26,6 +26,8 @@ from sim.platform import DOM0
 LAST_WORDS = 1.0
 # What is read of the machine's memory, as evidence.
 NOTE = "hypervisor.note"
+# Where dom0's kernel tells Xen's (Documentation/ABI/stable/sysfs-hypervisor-xen).
+BUILD_ID = "/sys/hypervisor/properties/buildid"
 
 
 class NextParams(StepParams):
@@ -80,6 +82,13 @@ async def _read(machine: Machine, text: str) -> str:
 @verb("same-hypervisor")
 async def same_hypervisor(cell: Cell, params: StepParams) -> str:
     """Compare the running hypervisor's build id with that of the file that was built."""
+    if (file := cell.machine_spec.hypervisor) is not None:
+        built = file_build_id(file)
+        running = (await cell.must(DOM0, f"cat {BUILD_ID}", params.within)).strip()
+        cell.fact("hypervisor.build-id", running)
+        if running != built:
+            raise StepFailed(f"dom0's hypervisor has {running or 'no build id'}, built was {built or 'one without'}")
+        return f"build id {running}"
     if cell.hypervisor.boot.then == "dom0":
         return str(await same_kernel(cell, DomainParams(domain=DOM0, within=params.within)))
     wanted = cell.identity(DOM0)
@@ -106,6 +115,6 @@ async def hypervisor_goes_on(cell: Cell, params: NextParams) -> str:
         return await cell.wait("the hypervisor is ready", cell.toolstack.ready(cell), params.within)
     event = await cell.wait("the machine is switched off", cell.machine.qmp.event("SHUTDOWN"), params.within)
     reason = str(event["data"]["reason"])
-    if reason != POWERED_OFF:
-        raise StepFailed(f"the machine ended with {reason}, not {POWERED_OFF}")
+    if STOPS.get(reason) != "power-off":
+        raise StepFailed(f"the machine ended with {reason}, not with a power-off")
     return reason

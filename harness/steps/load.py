@@ -1,12 +1,11 @@
-"""Load on domUs, the CPUs of dom0 they are bound to, and the CPU time that dom0's kernel counts for them."""
+"""Load on domUs, the CPUs that they are bound to, and the CPU time that the hypervisor counts for them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness.cell import Cell
-from harness.verbs import StepFailed
 
 # Ticks in a second, the unit of CPU times below /proc (proc(5): USER_HZ).
 TICKS = 100
@@ -29,20 +28,11 @@ async def end_loops(cell: Cell, loops: dict[str, str], seconds: float) -> None:
 
 
 async def bind(cell: Cell, name: str, cpu: int, seconds: float) -> None:
-    """Bind all vCPUs of a domU to one CPU of its dom0. Raises as `Cell.must`."""
-    threads = " ".join(str(thread) for thread in await cell.vcpu_threads(name, seconds))
-    script = f"for thread in {threads}; do taskset -p -c {cpu} $thread || exit 1; done"
-    await cell.must(cell.domain(name).host.name, script, seconds)
+    """Bind all vCPUs of a domU to one CPU of its hypervisor's. Raises StepFailed, and as `Cell.control`."""
+    await cell.control(name, f"{name} is bound to CPU {cpu}", cell.toolstack.pin(cell.domain(name), cpu), seconds)
 
 
-async def cpu_times(cell: Cell, name: str, seconds: float) -> list[int]:
-    """Return the ticks that each vCPU thread of a domU has run, by dom0's account. Raises StepFailed."""
-    threads = await cell.vcpu_threads(name, seconds)
-    # Below /proc/TID, the kernel would sum up all threads of the process.
-    files = " ".join(f"/proc/*/task/{thread}/stat" for thread in threads)
-    host = cell.domain(name).host.name
-    output = await cell.must(host, f"cat {files} | sed 's/.*) //' | cut -d' ' -f12,13", seconds)
-    lines = output.splitlines()
-    if len(lines) != len(threads):
-        raise StepFailed(f"{host} has no account of {name}'s vCPUs: {output}")
-    return [sum(int(field) for field in line.split()) for line in lines]
+async def cpu_times(cell: Cell, name: str, seconds: float) -> Sequence[int]:
+    """Return the ticks that each vCPU of a domU has run, by the hypervisor's account. Raises as `bind`."""
+    what = f"the toolstack tells the times of {name}'s vCPUs"
+    return await cell.control(name, what, cell.toolstack.cpu_times(cell.domain(name)), seconds)

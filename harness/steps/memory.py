@@ -11,6 +11,7 @@ from pydantic import Field
 from harness.cell import Cell
 from harness.steps.answering import DomainParams
 from harness.steps.clock import until
+from harness.toolstacks import MemoryRefused
 from harness.verbs import Seconds, StepFailed, verb
 
 # How far the guest's own account may be from the balloon's (MiB): the guest rounds to pages, not more.
@@ -68,14 +69,20 @@ async def mem_set(cell: Cell, params: SetParams) -> str:
 
 @verb("mem-max")
 async def mem_max(cell: Cell, params: SetParams) -> str:
-    """Ask for more memory than a domU may have: it gets its maximum, and no more."""
+    """Ask for more memory than a domU may have: it gets its maximum and no more, or is refused and keeps its own."""
     name = params.domain
     domain = cell.domain(name)
     most = domain.config.memory
     if params.target <= most:
         raise StepFailed(f"{params.target} MiB is not beyond {name}'s maximum of {most} MiB")
     what = f"{name}'s memory is asked to become {params.target} MiB"
-    size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
+    before = await _size(cell, name, params.within)
+    try:
+        size = await cell.wait(what, cell.toolstack.set_memory(domain, params.target), params.within, domain=name)
+    except MemoryRefused as refusal:
+        if (size := await _size(cell, name, params.within)) != before:
+            raise StepFailed(f"{name} was refused more than {before} MiB, and has {size} MiB") from refusal
+        return f"{refusal.message}; has {size} MiB"
     total = await _memory(cell, name, "MemTotal", params.within)
     if size != most or total > most:
         raise StepFailed(f"{name} may have {most} MiB, and has {size} MiB (its MemTotal is {total} MiB)")

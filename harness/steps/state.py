@@ -129,9 +129,14 @@ async def migrate(cell: Cell, params: MoveParams) -> str:
     cell.domains[name] = moved
     if params.answers:
         await cell.wait(f"{name} answers", moved.command.challenge(), params.within, domain=name)
-    cell.fact(f"migration.{name}.downtime-ms", took.downtime)
     cell.fact(f"migration.{name}.total-ms", took.total)
-    return f"{took.total} ms, of which it stood still {took.downtime} ms; {took.sent >> 20} MiB sent"
+    told = [f"{took.total} ms"]
+    if took.downtime is not None:
+        cell.fact(f"migration.{name}.downtime-ms", took.downtime)
+        told.append(f"of which it stood still {took.downtime} ms")
+    if took.sent is not None:
+        told.append(f"{took.sent >> 20} MiB sent")
+    return ", ".join(told)
 
 
 @verb("migration-fails", shorthand="domain")

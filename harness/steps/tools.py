@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from typing import Annotated, Literal
+from typing import Annotated
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
 from pydantic import Field
 
 from harness.cell import Cell
@@ -23,10 +19,6 @@ SMALL_SHARE = 0.25
 EVEN_SHARE = 0.35
 BUSY, IDLE = 0.5, 0.2
 CORE = "/run/core"
-# ELF and program headers are within so many bytes of a core's beginning.
-HEAD = 4096
-# A kernel's linear mapping (0xc...) without its first digit is the physical address.
-PHYSICAL = 0x0FFF_FFFF_FFFF_FFFF
 
 
 class HostParams(StepParams):
@@ -73,13 +65,10 @@ async def info(cell: Cell, params: HostParams) -> str:
 
 @verb("dmesg")
 async def dmesg(cell: Cell, params: HostParams) -> str:
-    """Read the hypervisor's log from dom0: it has the running version, and ends with what was just written to it."""
-    mark = f"testbed-{cell.spec.seed:08x}"
-    log = await cell.must(params.host, f"echo {mark} >/dev/kmsg; dmesg", params.within)
-    release = await cell.must(params.host, "uname -r", params.within)
-    if f"Linux version {release} " not in log or mark not in log.splitlines()[-1]:
-        raise StepFailed(f"{params.host}'s log has no version {release}, or does not end with what was written to it")
-    return f"{len(log.splitlines())} lines"
+    """Read the hypervisor's log from dom0: it has the running version, and what it was just made to write."""
+    work = cell.toolstack.log(cell.host(params.host), f"testbed-{cell.spec.seed:08x}")
+    log = await cell.wait("the hypervisor's log is read", work, params.within, domain=params.host)
+    return f"{len(log.lines)} lines; {log.version.strip()}"
 
 
 @verb("top")
@@ -127,7 +116,7 @@ async def _measure(cell: Cell, names: tuple[str, ...], seconds: int, within: flo
 
 @verb("dump-core", shorthand="domain")
 async def dump_core(cell: Cell, params: DumpParams) -> str:
-    """Dump a running domU's memory: a PowerPC core that has the kernel's version where it belongs; the domU goes on."""
+    """Dump a running domU's memory: a core that has the kernel's version where it belongs; the domU goes on."""
     name = params.domain
     domain = cell.domain(name)
     host = domain.host.name
@@ -135,30 +124,11 @@ async def dump_core(cell: Cell, params: DumpParams) -> str:
     address, banner = (await cell.must(name, look, params.within)).splitlines()
     work = cell.toolstack.dump_core(domain, CORE)
     await cell.control(name, f"{name}'s memory is dumped", work, params.within)
-    head = base64.b64decode(await cell.must(host, f"head -c {HEAD} {CORE} | base64", params.within))
-    offset = core_offset(head, int(address, 16) & PHYSICAL, cell.identity(name).order)
+    find = cell.toolstack.find_in_core(domain, CORE, int(address, 16), cell.identity(name).order)
+    offset = await cell.control(name, f"the kernel's version is looked up in {name}'s dump", find, params.within)
     cut = f"dd if={CORE} bs=1 skip={offset} count={len(banner)} 2>/dev/null; echo; stat -c %s {CORE}; rm {CORE}"
     found, size = (await cell.must(host, cut, params.within)).splitlines()
     if found != banner:
         raise StepFailed(f"at {address} the core of {name} has '{found}', not '{banner}'")
     await cell.wait(f"{name} answers", domain.command.challenge(), params.within, domain=name)
     return f"{int(size) >> 20} MiB, {banner[:30]}..."
-
-
-def core_offset(head: bytes, address: int, order: Literal["big", "little"] = "big") -> int:
-    """Return where in a core file the byte of a physical address is, by the file's `head`.
-
-    Raises StepFailed when that is no core of a 64-bit PowerPC with that order of bytes, or has no such memory.
-    """
-    try:
-        core = ELFFile(io.BytesIO(head))
-        kind = (core["e_type"], core["e_machine"], core.elfclass, "little" if core.little_endian else "big")
-        parts = [segment.header for segment in core.iter_segments(type="PT_LOAD")]
-    except ELFError as error:
-        raise StepFailed(f"the dump is no ELF file: {error}") from error
-    if kind != ("ET_CORE", "EM_PPC64", 64, order):
-        raise StepFailed(f"the dump is no core of a 64-bit {order}-endian PowerPC, but {kind}")
-    for part in parts:
-        if part.p_paddr <= address < part.p_paddr + part.p_filesz:
-            return int(part.p_offset + address - part.p_paddr)
-    raise StepFailed(f"the dump has no memory at {address:#x}")

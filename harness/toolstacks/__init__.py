@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from base.errors import TestbedError, UsageError
 from base.yamlmodel import suggest
@@ -36,12 +37,30 @@ class HypervisorInfo:
 
 
 @dataclass(frozen=True)
+class HypervisorLog:
+    """A hypervisor's log: its lines, which of them tells the version, and that which was just asked for."""
+
+    lines: tuple[str, ...]
+    version: str
+    news: str
+
+
+Order = Literal["big", "little"]
+
+
+@dataclass(frozen=True)
 class Migrated:
-    """What a migration took, in milliseconds, and what it sent, in bytes."""
+    """What a migration took, in milliseconds, and what it sent, in bytes (None: the toolstack does not tell)."""
 
     total: int
-    downtime: int
-    sent: int
+    downtime: int | None
+    sent: int | None
+
+
+# How a domain stopped of its own will, and what QEMU gives as the reason of its SHUTDOWN event for the first two
+# (qapi/run-state.json, ShutdownCause).
+Stop = Literal["power-off", "reset", "crash"]
+STOPS: dict[str, Stop] = {"guest-shutdown": "power-off", "guest-reset": "reset", "guest-panic": "crash"}
 
 
 class Toolstack(Protocol):
@@ -109,7 +128,10 @@ class Toolstack(Protocol):
         ...
 
     async def set_memory(self, domain: Domain, target: int) -> int:
-        """Ask a domU's balloon for a size in MiB; returns what it has when that no longer changes."""
+        """Ask a domU's balloon for a size in MiB; returns what it has when that no longer changes.
+
+        Beyond its maximum some give it that, others raise MemoryRefused.
+        """
         ...
 
     async def memory(self, domain: Domain) -> int:
@@ -126,6 +148,26 @@ class Toolstack(Protocol):
 
     async def detach_memory(self, domain: Domain) -> None:
         """Take what was plugged in last out again; returns when the domU has let go of it."""
+        ...
+
+    async def pin(self, domain: Domain, cpu: int) -> None:
+        """Bind all vCPUs of a domU to one CPU of the hypervisor's."""
+        ...
+
+    async def cpu_times(self, domain: Domain) -> Sequence[int]:
+        """Return how long each vCPU has run, by the hypervisor's account, in ticks of 1/100 s."""
+        ...
+
+    async def ran_on(self, host: Host, domains: Sequence[Domain], seconds: int) -> dict[int, int]:
+        """Return for how many ticks each CPU of the hypervisor's runs guests in so many seconds; these are all busy."""
+        ...
+
+    async def stopped(self, domain: Domain) -> Stop:
+        """Wait until a domU stops of its own will, and return in which way the hypervisor says that it did."""
+        ...
+
+    async def sysrq(self, domain: Domain, key: str) -> None:
+        """Send a SysRq key to a domU's kernel."""
         ...
 
     async def set_weight(self, domain: Domain, weight: int) -> None:
@@ -156,6 +198,18 @@ class Toolstack(Protocol):
         """Write a domU's memory to a file in dom0 as an ELF core."""
         ...
 
+    async def find_in_core(self, domain: Domain, path: str, address: int, order: Order) -> int:
+        """Return where in a dump the byte of a kernel's address is; `order` is that of the bytes in a word."""
+        ...
+
+    async def log(self, host: Host, mark: str) -> HypervisorLog:
+        """Let the hypervisor write to its log, `mark` if it can be told what, and return all of the log."""
+        ...
+
+    async def examine(self, domain: Domain) -> str:
+        """Return what can be told of a domU after a failure, for people."""
+        ...
+
     async def open_debugger(self, domain: Domain) -> socket.socket:
         """Stop a domU for a gdb, whose end of the connection is returned."""
         ...
@@ -169,6 +223,10 @@ class StateRefused(TestbedError):
     """A saved state was not taken in."""
 
 
+class MemoryRefused(TestbedError):
+    """A domU was not given more memory than it may have, and none was taken from it."""
+
+
 class MigrationFailed(TestbedError):
     """A migration did not take place; the domU is where it was."""
 
@@ -176,8 +234,9 @@ class MigrationFailed(TestbedError):
 def find_toolstack(name: str) -> Toolstack:
     """Return a toolstack by name. Raises UsageError."""
     from harness.toolstacks.qemu import QemuToolstack  # noqa: PLC0415  (imports this module)
+    from harness.toolstacks.xl import XlToolstack  # noqa: PLC0415  (as well)
 
-    known = {"qemu": QemuToolstack}
+    known: dict[str, Callable[[], Toolstack]] = {"qemu": QemuToolstack, "xl": XlToolstack}
     if name not in known:
         raise UsageError(f"no toolstack '{name}'{suggest(name, list(known))}")
     return known[name]()

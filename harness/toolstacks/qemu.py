@@ -6,14 +6,17 @@ import asyncio
 import re
 import shlex
 import socket
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, DomainEnded
 from harness.host import BRIDGE, DEBUGGER, Host, Slot
-from harness.toolstacks import DomainRow, HypervisorInfo, Migrated
+from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, HypervisorLog, Migrated, Order, Stop
+from harness.toolstacks import qemu_cpus as cpus
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
+from harness.toolstacks.cores import HEAD, PHYSICAL, core_offset, read_dump
 from harness.toolstacks.qemu_args import arguments, launch_script, memory_argument
 from harness.verbs import StepFailed
 from sim.console import Console
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 # The unit of the times in /proc/PID/stat (proc(5): clock ticks, USER_HZ).
 TICKS = 100.0
+SYSRQ_KEY = "\x0f"  # Control-O: hvc_console takes it for a break (drivers/tty/hvc/hvc_console.c)
 # The domUs of a dom0 by what their QEMUs say: name, utime and stime.
 _LIST = r"""
 for each in /proc/[0-9]*; do
@@ -102,8 +106,8 @@ class QemuToolstack:
             slot=slot,
             console=await console("console", log=True),
             command=Shell(await console("command")),
-            qmp=Qmp(title, machine.evidence / "qmp" / f"{title}.jsonl", began=machine.began),
             fate=await console("fate"),
+            monitor=Qmp(title, machine.evidence / "qmp" / f"{title}.jsonl", began=machine.began),
         )
 
     async def list(self, cell: Cell, host: Host) -> list[DomainRow]:
@@ -234,6 +238,27 @@ class QemuToolstack:
         """Unplug the last memory module."""
         await devices.detach_memory(domain)
 
+    async def pin(self, domain: Domain, cpu: int) -> None:
+        """Bind the domU's vCPU threads to one CPU of dom0's. Raises StepFailed, QmpFailed."""
+        await cpus.pin(domain, cpu)
+
+    async def cpu_times(self, domain: Domain) -> Sequence[int]:
+        """Read the times of its vCPU threads in dom0. Raises StepFailed, QmpFailed."""
+        return await cpus.cpu_times(domain)
+
+    async def ran_on(self, host: Host, domains: Sequence[Domain], seconds: int) -> dict[int, int]:
+        """Read dom0's own counters of guests' time. Raises StepFailed, QmpFailed."""
+        return await cpus.ran_on(host, domains, seconds)
+
+    async def stopped(self, domain: Domain) -> Stop:
+        """Wait for QEMU's word on why the domU has stopped, and what it says of its end. Raises QmpFailed."""
+        event = await domain.qmp.event(("SHUTDOWN", "GUEST_PANICKED"))
+        return "crash" if event["event"] == "GUEST_PANICKED" else STOPS[str(event["data"]["reason"])]
+
+    async def sysrq(self, domain: Domain, key: str) -> None:
+        """Type the key at the domU's console, after what that takes for a break."""
+        domain.console.send(f"{SYSRQ_KEY}{key}")
+
     async def set_weight(self, domain: Domain, weight: int) -> None:
         """Set the nice value of the domU's vCPU threads in dom0's scheduler."""
         # Without -n: busybox's would add it to what there is.
@@ -265,6 +290,23 @@ class QemuToolstack:
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Write an ELF core of the guest's memory."""
         await domain.qmp.execute("dump-guest-memory", paging=False, protocol=f"file:{path}")
+
+    async def find_in_core(self, domain: Domain, path: str, address: int, order: Order) -> int:
+        """Look it up in the program headers of QEMU's dump. Raises StepFailed."""
+        return core_offset(await read_dump(domain.host, path, 0, HEAD), address & PHYSICAL, order)
+
+    async def log(self, host: Host, mark: str) -> HypervisorLog:
+        """Read dom0's kernel log, after `mark` was written to it. Raises StepFailed."""
+        answer = await host.machine.command.run(f"echo {mark} >/dev/kmsg; uname -r; dmesg")
+        release, *lines = answer.output.splitlines()
+        version = next((line for line in lines if f"Linux version {release} " in line), None)
+        if version is None or mark not in lines[-1]:
+            raise StepFailed(f"{host.name}'s log has no version {release}, or does not end with what was written to it")
+        return HypervisorLog(tuple(lines), version, lines[-1])
+
+    async def examine(self, domain: Domain) -> str:
+        """Tell the state of its QEMU. Raises QmpFailed."""
+        return str(await domain.qmp.execute("query-status"))
 
     async def open_debugger(self, domain: Domain) -> socket.socket:
         """Let the gdb stub of the domU's QEMU speak through a port of its own."""

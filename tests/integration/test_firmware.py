@@ -13,7 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+import images
 from harness.dialogue import Exchange, hold
+from harness.qemus import image_version
+from harness.resolve import qemu_binary
 from sim.calibrate import LEAST, MOST, measure
 from sim.deadline import Budget
 from sim.errors import DeadlineExpired, MachineStopped, NoOutput, QemuCrashed, QemuKilled, QemuRefused
@@ -146,6 +149,12 @@ def test_a_machine_with_a_display_has_a_picture_in_its_autopsy(firmware_spec: Ma
 def test_the_host_s_speed_is_that_of_a_machine_that_exists(qemu: QemuBinary, tmp_path: Path) -> None:
     """A day-old laptop and a ten-year-old server differ by less: the work is done, and counted in CPU time."""
     assert LEAST < measure(qemu, tmp_path) < MOST
+
+
+def test_a_pc_s_speed_is_measured_by_a_boot_sector(tmp_path: Path) -> None:
+    artifact = images.ensure(["qemu-x86-10.0"])["qemu-x86-10.0"]
+    qemu = qemu_binary(artifact, image_version(artifact), "x86_64")
+    assert LEAST < measure(qemu, tmp_path, "x86_64") < MOST
 
 
 def test_a_firmware_that_has_said_its_last_word_hangs(firmware_spec: Make, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_power_off_that_is_a_reset(spec_for: Make, tmp_path: Path) -> None:
 
 
 def test_memory_that_the_device_tree_does_not_have(spec_for: Make, tmp_path: Path) -> None:
-    spec = spec_for("prepare: [boot-dom0]\nsteps: [device-tree: dom0]\n", append="mem=512M")
+    spec = spec_for("prepare: [boot-dom0]\nsteps: [sees-machine: dom0]\n", append="mem=512M")
     platform = spec.platform.model_copy(update={"memory": 768})
     result = _run(spec, tmp_path)
     assert result.raw == "pass", result.message  # the kernel's own limit is not the machine's

@@ -15,6 +15,7 @@ from harness.calibration import Factor, host_factor
 from images import Artifact
 from sim.calibrate import LEAST, MOST, REFERENCE, measure
 from sim.errors import QemuRefused
+from sim.platform import Architecture
 
 QEMU = cast(Artifact, SimpleNamespace(name="qemu-x", digest="0" * 64))
 OTHER = cast(Artifact, SimpleNamespace(name="qemu-y", digest="1" * 64))
@@ -27,7 +28,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.delenv("TESTBED_FACTOR", raising=False)
     coming: list[float] = []
 
-    def take(_qemu: object, _folder: Path) -> float:
+    def take(*_: object) -> float:
         if not coming:
             raise QemuRefused("QEMU did not start")
         return coming.pop(0)
@@ -73,12 +74,13 @@ def test_no_number_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPatch) 
         host_factor(QEMU, "10.0")
 
 
-@pytest.mark.parametrize(("seconds", "factor"), [(REFERENCE, 1.0), (REFERENCE * 100, MOST), (0.01, LEAST)])
+@pytest.mark.parametrize(("architecture", "work"), [("ppc64", "_forth"), ("x86_64", "_boot_sector")])
+@pytest.mark.parametrize(("share", "factor"), [(1.0, 1.0), (100.0, MOST), (0.01, LEAST)])
 def test_a_measure_beyond_belief_is_capped(
-    seconds: float, factor: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    share: float, factor: float, architecture: Architecture, work: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    async def work(*_: object) -> float:
-        return seconds
+    async def done(*_: object) -> float:
+        return REFERENCE[architecture] * share
 
-    monkeypatch.setattr("sim.calibrate._work", work)
-    assert measure(cast("object", None), tmp_path) == pytest.approx(factor)  # type: ignore[arg-type]
+    monkeypatch.setattr(f"sim.calibrate.{work}", done)
+    assert measure(cast("object", None), tmp_path, architecture) == pytest.approx(factor)  # type: ignore[arg-type]

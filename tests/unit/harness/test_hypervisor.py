@@ -139,7 +139,7 @@ def test_a_hypervisor_without_a_dom0_starts_and_ends(run_xen: Callable[..., Resu
     ("behaviour", "steps", "told"),
     [
         ("power-off", STARTS, "switched off or reset (guest-shutdown) before console 0 showed /Hello, ppc64le!/"),
-        ("hello-reset", STARTS, "the machine ended with guest-reset, not guest-shutdown"),
+        ("hello-reset", STARTS, "the machine ended with guest-reset, not with a power-off"),
         (
             "hello",
             "prepare: [boot-dom0]\nsteps: [create: u1]\n",

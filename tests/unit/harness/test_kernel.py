@@ -55,3 +55,14 @@ def test_a_file_that_is_no_kernel_is_told_what_it_is(tmp_path: Path) -> None:
 )
 def test_the_banner_tells_release_and_compiler(banner: bytes, found: tuple[str, str] | None) -> None:
     assert read_banner(b"\0rubbish\0" + banner) == found
+
+
+def test_a_kernel_is_for_the_machine_that_it_is_given_to(tmp_path: Path) -> None:
+    # The smallest ELF file of a PC: a header, no section; then what only a kernel of Linux's has.
+    kernel = tmp_path / "vmlinux"
+    head = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 0, 0, 0, 64, 0, 0, 0, 0, 0)
+    kernel.write_bytes(head + b"Linux version 6.1.0-50-amd64 (who@where) (gcc-12 (Debian) 12.2.0) #1 SMP\0")
+    assert identify(kernel, "x86_64").release == "6.1.0-50-amd64"
+    assert identify(kernel, "x86_64").architecture == "x86_64"
+    with pytest.raises(UsageError, match="is for x64, not 64-bit PowerPC"):
+        identify(kernel)

@@ -7,9 +7,10 @@ import struct
 import pytest
 
 from harness.steps.clock import until
-from harness.steps.smp import interrupts, thread_times, ticks_between
-from harness.steps.tools import core_offset
+from harness.steps.smp import IPI, TIMER, interrupts
 from harness.steps.work import ADDEND, FACTOR, FIRST, MODULUS, chain, longest_gap
+from harness.toolstacks.cores import core_offset
+from harness.toolstacks.qemu_cpus import thread_times, ticks_between
 from harness.verbs import StepFailed
 
 
@@ -49,6 +50,19 @@ def _core(kind: int = 4, machine: int = 21, order: str = ">") -> bytes:
         f"{order}16sHHIQQQIHHHHHH", b"\x7fELF" + bytes([2, data, 1]), kind, machine, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0
     )
     return head + struct.pack(f"{order}IIQQQQQQ", 1, 0, 0x1000, 0, 0x200000, 0x8000, 0x8000, 0)
+
+
+def test_under_xen_each_cpu_has_lines_of_its_own() -> None:
+    text = (
+        "           CPU0       CPU1       \n"
+        "  0:       1847          0  xen-percpu    -virq      timer0\n"
+        "  6:          0        911  xen-percpu    -virq      timer1\n"
+        "  1:         12          0  xen-percpu    -ipi       resched0\n"
+        "  3:          5          0  xen-percpu    -ipi       callfuncsingle0\n"
+        "  5:         89          0   xen-dyn    -event     xenbus\n"
+    )
+    assert interrupts(text, TIMER) == [[1847, 0], [0, 911]]
+    assert interrupts(text, IPI) == [[12, 0], [5, 0]]
 
 
 def test_where_a_byte_of_memory_is_in_a_core() -> None:

@@ -93,3 +93,16 @@ def test_modprobes_list_has_each_before_all_that_need_it(modules: Path, tmp_path
     ]
     assert listed["kernel/lib/lib_a.ko"] == " "
     assert found["lib/modules/6.12-x/kernel/virt/kvm-hv.ko"].data.startswith(b"\x7fELF")
+
+
+def test_a_folder_keeps_what_may_be_executed(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name, mode in (("block", 0o755), ("common.sh", 0o640)):
+        (tmp_path / "scripts" / name).write_text("x")
+        (tmp_path / "scripts" / name).chmod(mode)
+    spec = Initramfs.model_validate({"entries": [{"folder": "/etc/scripts", "from": "tree:scripts"}]})
+    found = read(pack(spec, lambda name: tmp_path / name, lambda _: tmp_path / "scripts"))
+    assert {path: node.mode & 0o777 for path, node in found.items() if path.startswith("etc/scripts/")} == {
+        "etc/scripts/block": 0o755,
+        "etc/scripts/common.sh": 0o644,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.steps.devicetree import memory_size
+from harness.steps.machines import memory_size
 from harness.verbs import StepFailed
 
 
