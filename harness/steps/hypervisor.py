@@ -26,7 +26,7 @@ from sim.platform import DOM0
 LAST_WORDS = 1.0
 # What is read of the machine's memory, as evidence.
 NOTE = "hypervisor.note"
-# Where dom0's kernel tells Xen's (Documentation/ABI/stable/sysfs-hypervisor-xen).
+# Where dom0's kernel tells Xen's, as bytes (Documentation/ABI/stable/sysfs-hypervisor-xen).
 BUILD_ID = "/sys/hypervisor/properties/buildid"
 
 
@@ -84,7 +84,7 @@ async def same_hypervisor(cell: Cell, params: StepParams) -> str:
     """Compare the running hypervisor's build id with that of the file that was built."""
     if (file := cell.machine_spec.hypervisor) is not None:
         built = file_build_id(file)
-        running = (await cell.must(DOM0, f"cat {BUILD_ID}", params.within)).strip()
+        running = (await cell.must(DOM0, f"od -An -v -tx1 {BUILD_ID} | tr -d ' \\n'", params.within)).strip()
         cell.fact("hypervisor.build-id", running)
         if running != built:
             raise StepFailed(f"dom0's hypervisor has {running or 'no build id'}, built was {built or 'one without'}")
