@@ -25,7 +25,8 @@ QEMU_DATA: dict[Architecture, tuple[str, ...]] = {
 }
 GDB = "usr/bin/gdb-multiarch"
 GDB_DATA = "usr/share/gdb"
-HYPERVISOR = "xen"
+# What an image of a hypervisor calls it: one of its own, or a kernel that stands for one.
+HYPERVISORS = ("xen", KERNEL)
 INITRD = "initramfs.cpio"
 LOADER = "core.elf"
 
@@ -49,7 +50,7 @@ def resolve(spec: RunSpec, report: Report = silent) -> Resolved:
         qemu=_qemu(spec, report),
         kernel=_file(spec.kernel, spec.hypervisor.column(spec.cell.kernel).file, report),
         initrd=_file(spec.initrd, INITRD, report) if spec.initrd else None,
-        hypervisor=_file(spec.boots, HYPERVISOR, report) if spec.boots else None,
+        hypervisor=_hypervisor(spec.boots, report) if spec.boots else None,
         loader=_file(spec.loader, LOADER, report) if spec.loader else None,
         debugger=_debugger(spec.debugger, report) if spec.debugger else None,
         bios=_file(spec.bios, "", report) if spec.bios else None,
@@ -78,6 +79,14 @@ def _debugger(wanted: DebuggerImages, report: Report) -> Debugger:
         # Its Python is the tree's own, and leaves nothing in the tree.
         environment={"PYTHONHOME": str(tree.path / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
     )
+
+
+def _hypervisor(what: ImageRef | OwnFile, report: Report) -> Path:
+    if isinstance(what, OwnFile):
+        return _file(what, "", report)
+    artifact = _image(what, report)
+    name = next((name for name in HYPERVISORS if (artifact.path / name).exists()), HYPERVISORS[0])
+    return artifact.file(name)
 
 
 def _file(what: ImageRef | OwnFile, name: str, report: Report) -> Path:

@@ -40,7 +40,7 @@ class NextParams(StepParams):
 async def hypervisor_starts(cell: Cell, params: BootParams) -> str | None:
     """Switch the simulated machine on, and see what marks the hypervisor's start on console 0, or in dom0's answer."""
     boot = cell.hypervisor.boot
-    if boot.then == "power-off":
+    if boot.then != "dom0":
         return await _before_it_ends(cell, boot.shows, params)
     await boot_dom0(cell, params)
     if boot.command is None:

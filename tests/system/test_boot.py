@@ -117,7 +117,7 @@ def test_switching_off_from_inside_ends_it() -> None:
         (["g5", "--kernel", "/etc/passwd"], "/etc/passwd: a text file, not an ELF file"),
         (["g5", "--kernel", sys.executable], "an ELF file for "),
         (["g5", "--initrd", "/none"], "cannot read the initramfs /none"),
-        (["g5", "-H", "xen"], "no hypervisor 'xen'"),
+        (["g5", "-H", "zen"], "no hypervisor 'zen'"),
         (["g5", "--firmware", "slof"], "platform g5 has no firmware 'slof'"),
     ],
 )

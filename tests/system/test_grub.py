@@ -52,7 +52,7 @@ def test_an_empty_prep_partition(spec: RunSpec, tmp_path: Path) -> None:
 
 
 def test_a_configuration_that_says_nothing(spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.bootdisk.grub_config", lambda _: "# nothing to boot\n")
+    monkeypatch.setattr("harness.bootdisk.grub_config", lambda *_, **__: "# nothing to boot\n")
     result, console = _run(spec, tmp_path)
     assert (result.raw, result.status) == ("timeout", "no"), result.message
     assert "Welcome to GRUB!" in console
