@@ -65,7 +65,7 @@ def check_files(cells: Iterable[PlannedCell]) -> None:
             alone = hypervisor.entry in ("linked-in", "none")
             check_kernel(files["kernel"], platform.images, platform.name, memory, "hypervisor" if alone else what)
             if not alone:
-                identify(files["kernel"])
+                identify(files["kernel"], platform.architecture)
         if "initrd" in files:
             check_initrd(files["initrd"], platform.name, memory)
         if firmware is not None:

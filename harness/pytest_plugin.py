@@ -58,11 +58,19 @@ class ScenarioFile(pytest.File):
             choice = Choice(**given, templates="none" if self.config.getoption("cold") else "make")
             choice.check()
             cells = plan([load_scenario(self.path)], choice)
-            check_files(cells)
+            # Of cells that are named one by one, the others are none of the user's.
+            named = self._named()
+            check_files(cell for cell in cells if not named or cell.name in named)
         except TestbedError as error:
             raise self.CollectError(str(error)) from error
         for cell in cells:
             yield CellItem.from_parent(self, name=cell.name, cell=cell)
+
+    def _named(self) -> set[str]:
+        """Return the names of the cells of this file that were asked for; none if it was the file."""
+        given = (argument.partition("::") for argument in self.config.args)
+        names = {name for path, _, name in given if Path(path).absolute() == self.path}
+        return set() if "" in names else names
 
 
 class CellItem(pytest.Item):
