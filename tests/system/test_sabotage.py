@@ -52,7 +52,7 @@ def test_a_power_off_that_is_a_reset(spec_for: Make, tmp_path: Path) -> None:
     steps = f"prepare:\n  - boot-dom0\n  - run: {{domain: dom0, command: '{trick}'}}\nsteps: [powers-off: dom0]\n"
     result = _run(spec_for(steps), tmp_path)
     assert (result.raw, result.status) == ("fail", "no")
-    assert "was seen as guest-reset, not guest-shutdown" in result.message
+    assert "was seen as reset, not power-off" in result.message
 
 
 def test_memory_that_the_device_tree_does_not_have(spec_for: Make, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_memory_that_the_device_tree_does_not_have(spec_for: Make, tmp_path: Pat
     # Cold: memory that is a file would have the size that was given.
     result = _run(spec.model_copy(update={"platform": lied, "templates": "none"}), tmp_path / "second")
     assert (result.raw, result.status) == ("fail", "no")
-    assert "the tree has 512 MiB of memory, given were 768 MiB" in result.message
+    assert "it has 512 MiB of memory, given were 768 MiB" in result.message
 
 
 def test_a_domu_that_panics_is_told_with_its_panic_and_leaves_dom0_alive(spec_for: Make, tmp_path: Path) -> None:
