@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 from collections import Counter
@@ -11,10 +10,10 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 from harness.bootdisk import boot_from_disk
-from harness.domain import Disk, Domain, DomainEnded
+from harness.domain import Disk, Domain, while_alive
 from harness.gdb import Debugger
 from harness.host import Host, make_slots, slots_for
 from harness.hypervisor import Hypervisor
@@ -36,15 +35,6 @@ from sim.shell import Answer, Shell
 from sim.snapshot import copied_memory, memory_file, saved_memory
 
 T = TypeVar("T")
-
-
-class Closable(Protocol):
-    """What is closed when it is no longer needed."""
-
-    def close(self) -> None:
-        """Let go of it."""
-
-
 # So much of a command is told in an error.
 SHOWN = 60
 
@@ -205,7 +195,7 @@ class Cell:
         await self.host(name).machine.stop()
         del self._hosts[name]
 
-    def keep(self, file: Closable) -> None:
+    def keep(self, file: IO[bytes]) -> None:
         """Have a file closed when the cell ends."""
         self._stack.callback(file.close)
 
@@ -283,7 +273,7 @@ class Cell:
             name = domain if domain in self._hosts else DOM0
             return await self.host(name).machine.wait(what, work, budget, speaker=speaker)
         running = self.domains[domain]
-        guarded = _while_alive(running, what, work)
+        guarded = while_alive(running, f"{what}: {running.name} ended", work)
         return await running.host.machine.wait(what, guarded, budget, speaker=speaker)
 
     async def run(self, domain: str, command: str, seconds: float) -> Answer:
@@ -324,16 +314,3 @@ class Cell:
                 await domain.release()
             except (TimeoutError, QmpFailed) as error:
                 self.journal.note(f"{domain.name}: its QMP session did not end in order: {error!r}")
-
-
-async def _while_alive(domain: Domain, what: str, work: Coroutine[Any, Any, T]) -> T:
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise DomainEnded(f"{what}: {domain.name} ended with {domain.ended.result()}")
-        return task.result()
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from base.errors import TestbedError
 from harness.verbs import StepFailed
@@ -23,6 +24,23 @@ Balloon = Literal["plain", "deflate-on-oom", "none"]
 
 class DomainEnded(TestbedError):
     """The domU ended while something of it was awaited."""
+
+
+T = TypeVar("T")
+
+
+async def while_alive(domain: Domain, ended: str, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` does. Raises what it raises, or DomainEnded (`ended`, and how) when the domU ends first."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise DomainEnded(f"{ended} with {domain.ended.result()}")
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,7 @@ def _file(module: str) -> Path:
 
 
 def _digest(what: ImageRef | OwnFile | None) -> str:
-    if what is None:
-        return ""
-    return what.digest if isinstance(what, ImageRef) else what.sha256
+    return what.digest if what else ""
 
 
 def _json(value: object) -> str:

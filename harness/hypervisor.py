@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from base.errors import UsageError
 from base.yamlmodel import Model, Named, YamlError, load_folder, parse, suggest, validate
+from harness.scenario import NAME
 from harness.verbs import Pattern, StepFailed
 from sim.alarms import AlarmRule
 from sim.loading import Entry
@@ -21,8 +21,6 @@ from sim.platform import OWN, Consoles, DeviceTree, load_platforms
 FOLDER = Path(__file__).parent / "hypervisors"
 # The environment's variable for folders with hypervisors of the user's.
 FOLDERS = "TESTBED_HYPERVISORS"
-# Cells and their folders are named after hypervisors and kernels (results.model.Word).
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 # Those of harness.toolstacks.
 TOOLSTACKS = ("qemu", "xl")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from base.errors import UsageError
 from base.yamlmodel import Model
+from sim.elf import Order
 from sim.platform import Architecture
 
 NT_GNU_BUILD_ID = 3
-Order = Literal["big", "little"]
 _MACHINES: dict[str, Architecture] = {"EM_PPC64": "ppc64", "EM_X86_64": "x86_64"}
 _NAMES: dict[Architecture, str] = {"ppc64": "64-bit PowerPC", "x86_64": "x86-64"}
 # Linux version RELEASE (WHO@WHERE) (COMPILER (DISTRIBUTION) VERSION, LINKER ...) ...

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from base.errors import TestbedError, UsageError
 from base.yamlmodel import suggest
 from harness.domain import Disk, Domain, DomainConfig
+from sim.elf import Order
 
 if TYPE_CHECKING:
     from harness.cell import Cell
@@ -43,9 +44,6 @@ class HypervisorLog:
     lines: tuple[str, ...]
     version: str
     news: str
-
-
-Order = Literal["big", "little"]
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import base64
 import io
 import struct
 from dataclasses import dataclass
-from typing import Literal
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from harness.host import Host
 from harness.verbs import StepFailed
+from sim.elf import Order
 
 # Headers, and the names of sections, are within so many bytes of a dump's beginning.
 HEAD = 4096
@@ -44,7 +44,7 @@ async def read_dump(host: Host, path: str, offset: int, length: int) -> bytes:
     return base64.b64decode(answer.output)
 
 
-def core_offset(head: bytes, address: int, order: Literal["big", "little"] = "big") -> int:
+def core_offset(head: bytes, address: int, order: Order = "big") -> int:
     """Return where in a core file the byte of a physical address is, by the file's `head`.
 
     Raises StepFailed when that is no core of a 64-bit PowerPC with that order of bytes, or has no such memory.

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from base.errors import TestbedError
-from harness.domain import Disk, Domain, DomainConfig, DomainEnded
+from harness.domain import Disk, Domain, DomainConfig, while_alive
 from harness.host import BRIDGE, DEBUGGER, Host, Slot
-from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, HypervisorLog, Migrated, Order, Stop
+from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, HypervisorLog, Migrated, Stop
 from harness.toolstacks import qemu_cpus as cpus
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
@@ -20,6 +20,7 @@ from harness.toolstacks.cores import HEAD, PHYSICAL, core_offset, read_dump
 from harness.toolstacks.qemu_args import arguments, launch_script, memory_argument
 from harness.verbs import StepFailed
 from sim.console import Console
+from sim.elf import Order
 from sim.qmp import Qmp
 from sim.shell import Shell
 from sim.stub import close_stub, open_stub
@@ -68,19 +69,14 @@ class QemuToolstack:
             raise StepFailed(f"{config.name}: {config.memory} MiB is not a multiple of {quantum} MiB")
         domain = await self._open(cell, config, host, host.take())
         slot, machine = domain.slot, host.machine
-        greeting = asyncio.create_task(domain.qmp.connect(machine.port(slot.port("qmp"))))
         try:
             args = arguments(cell.hypervisor.domu, config, slot, incoming=incoming)
             answer = await machine.command.run(launch_script(args, config, slot))
             if answer.status != 0:
                 raise StepFailed(f"{config.name} cannot be started: {answer.output.strip()}")
-            await asyncio.wait({greeting, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not greeting.done():
-                raise DomainEnded(f"{config.name}: its QEMU ended at once with {domain.ended.result()}")
-            await greeting
+            greeting = domain.qmp.connect(machine.port(slot.port("qmp")))
+            await while_alive(domain, f"{config.name}: its QEMU ended at once", greeting)
         except BaseException:
-            greeting.cancel()
-            await asyncio.wait({greeting})
             await domain.release()
             raise
         return domain

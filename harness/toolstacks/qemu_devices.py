@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from harness.domain import Disk, Domain
+from harness.toolstacks.ballooning import settle
 from harness.toolstacks.qemu_args import PLUG, image_nodes, make_tap
 from harness.verbs import StepFailed
 from sim.errors import QmpFailed
 
-# A balloon that comes no nearer to its target in so many looks, half a second of dom0's time apart, has done what
-# it can.
-VAIN_LOOKS = 10
-LOOK = "usleep 500000"
 # The index of a CPU's dynamic reconfiguration connector begins so (QEMU, include/hw/ppc/spapr_drc.h).
 CPU_CONNECTOR = 0x10000000
 MODULE = "dimm"
@@ -23,15 +20,7 @@ EVENTS_BYTE, EVENTS_BIT = 6, 0x04
 async def balloon(domain: Domain, target: int) -> int:
     """Ask for `target` MiB and return the size in MiB once it is reached, or comes no nearer. Raises QmpFailed."""
     await domain.qmp.execute("balloon", value=target << 20)
-    wanted = min(target, domain.config.memory)
-    size, nearest, vain = await balloon_size(domain), domain.config.memory, 0
-    while size != wanted and vain < VAIN_LOOKS:
-        distance = abs(size - wanted)
-        vain = vain + 1 if distance >= nearest else 0
-        nearest = min(nearest, distance)
-        await domain.host.machine.command.run(LOOK)
-        size = await balloon_size(domain)
-    return size
+    return await settle(domain, min(target, domain.config.memory), lambda: balloon_size(domain))
 
 
 async def balloon_size(domain: Domain) -> int:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shlex
 import socket
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.domain import Disk, Domain, DomainConfig, DomainEnded
+from harness.domain import Disk, Domain, DomainConfig, while_alive
 from harness.host import BRIDGE, Host, Slot
 from harness.toolstacks import (
     DomainRow,
@@ -20,15 +18,17 @@ from harness.toolstacks import (
     MemoryRefused,
     Migrated,
     MigrationFailed,
-    Order,
     StateRefused,
     Stop,
 )
+from harness.toolstacks.ballooning import settle
 from harness.toolstacks.cores import find_in_xen_core
 from harness.toolstacks.xl_config import all_disks, configuration, nic_words, plugged
+from harness.toolstacks.xl_domain import XlDomain, must, own, said, xl
 from harness.toolstacks.xl_tables import DOM0, Vcpu, domain_rows, hypervisor_info, vcpu_rows
 from harness.verbs import StepFailed
 from sim.console import Console
+from sim.elf import Order
 from sim.shell import Answer, Shell
 
 if TYPE_CHECKING:
@@ -38,45 +38,13 @@ if TYPE_CHECKING:
 EVENTS = "qmp"
 # Why a domain has stopped (xen/include/public/sched.h, SHUTDOWN_*).
 REASONS: dict[int, Stop] = {0: "power-off", 1: "reset", 3: "crash"}
-# A balloon that comes no nearer to its target in so many looks, half a second of dom0's time apart, has done what
-# it can.
-VAIN_LOOKS = 10
-LOOK = "usleep 500000"
 # Weights of the scheduler Credit2: the usual one, and by how much a step of `nice` changes it in Linux
 # (kernel/sched/core.c, sched_prio_to_weight).
 WEIGHT, STEP = 256, 1.25
 # A key of Xen's that does no more than to print the list of them (xen/common/keyhandler.c).
 KEY = "h"
-# How many lines of xl's are told, and one that is always there (xl_config.CHANNELS).
-SAID = 3
-_NOISE = "libxl: error: libxl_console.c"
 # Where a domU waits for another's state, between machines.
 FIRST_PORT = 49152
-
-
-@dataclass
-class XlDomain(Domain):
-    """A domU of Xen's: its number, which another boot changes, and the port with the news of it."""
-
-    number: int = 0
-    events: Console | None = None
-    plugged: dict[str, str] | None = None
-
-    @property
-    def consoles(self) -> tuple[Console, ...]:
-        """All of dom0's ports that are read for it."""
-        assert self.events is not None
-        return (*super().consoles, self.events)
-
-    async def told(self, pattern: str) -> int:
-        """Wait until dom0 says of the domU what the pattern says, with a number. Raises ConsoleClosed."""
-        assert self.events is not None
-        return int((await self.events.expect(rf"{pattern} (\d+)\r?\n")).groups[0])
-
-
-def _own(domain: Domain) -> XlDomain:
-    assert isinstance(domain, XlDomain)
-    return domain
 
 
 class XlToolstack:
@@ -85,8 +53,8 @@ class XlToolstack:
     async def ready(self, cell: Cell) -> str:
         """Let `xl` ask the hypervisor, and look for dom0 among its domains. Raises StepFailed."""
         host = cell.host("dom0")
-        info = hypervisor_info(await _must(host, "xl info"))
-        if DOM0 not in await _must(host, "xl list"):
+        info = hypervisor_info(await must(host, "xl info"))
+        if DOM0 not in await must(host, "xl list"):
             raise StepFailed("the hypervisor lists no dom0")
         return info.name
 
@@ -97,14 +65,11 @@ class XlToolstack:
         device. Linux resumes devices in the order of their age, and a second console of Xen's (xencons_resume in
         drivers/tty/hvc/hvc_xen.c) then closes the event channel whose number it had: a disk's that was resumed before.
         """
-        slot = host.take()
         text = configuration(cell.hypervisor.domu, config, disks=False)
         attach = "".join(f" && xl block-attach {config.name} {disk}" for disk in all_disks(config))
-        script = f"printf %s {shlex.quote(text)} >{_file(slot)} && xl create -p {_file(slot)}{attach}"
-        answer = await host.machine.command.run(script)
+        slot, answer = await _from_file(host, text, "create -p", attach)
         if answer.status != 0:
-            host.give_back(slot)
-            raise StepFailed(f"{config.name} cannot be created: {_said(answer)}")
+            raise StepFailed(f"{config.name} cannot be created: {said(answer)}")
         return await self._begin(cell, config, host, slot)
 
     async def _begin(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot, *, paused: bool = True) -> Domain:
@@ -113,17 +78,10 @@ class XlToolstack:
         try:
             ports = " ".join(slot.ports)
             join = f"xen-slot {config.name} {slot.name} {domain.number} </dev/null >/dev/null 2>&1 &"
-            await _must(host, f"virtio-ports {ports} && {{ {join} }}")
-            joined = asyncio.create_task(domain.told("joined"))
-            try:
-                await asyncio.wait({joined, domain.ended}, return_when=asyncio.FIRST_COMPLETED)
-                if not joined.done():
-                    raise DomainEnded(f"{config.name} ended at once with {domain.ended.result()}")
-            finally:
-                joined.cancel()
-                await asyncio.wait({joined})
+            await must(host, f"virtio-ports {ports} && {{ {join} }}")
+            await while_alive(domain, f"{config.name} ended at once", domain.told("joined"))
             if paused:
-                await _must(host, f"xl unpause {domain.number}")
+                await must(host, f"xl unpause {domain.number}")
         except BaseException:
             await domain.release()
             raise
@@ -135,7 +93,7 @@ class XlToolstack:
 
     async def _open(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot) -> XlDomain:
         machine = host.machine
-        number = int(await _must(host, f"xl domid {config.name}"))
+        number = int(await must(host, f"xl domid {config.name}"))
         title = cell.incarnation(config.name)
 
         async def console(use: str, *, log: bool = False) -> Console:
@@ -156,57 +114,54 @@ class XlToolstack:
 
     async def list(self, cell: Cell, host: Host) -> list[DomainRow]:
         """Read `xl list`. Raises StepFailed."""
-        return domain_rows(await _must(host, "xl list"))
+        return domain_rows(await must(host, "xl list"))
 
     async def info(self, cell: Cell, host: Host) -> HypervisorInfo:
         """Read `xl info`. Raises StepFailed."""
-        return hypervisor_info(await _must(host, "xl info"))
+        return hypervisor_info(await must(host, "xl info"))
 
     async def pause(self, domain: Domain) -> None:
         """Let `xl` pause it. Raises StepFailed."""
-        await _xl(domain, "pause")
+        await xl(domain, "pause")
 
     async def unpause(self, domain: Domain) -> None:
         """Let `xl` unpause it. Raises StepFailed."""
-        await _xl(domain, "unpause")
+        await xl(domain, "unpause")
 
     async def shutdown(self, domain: Domain) -> None:
         """Let `xl` ask the domU to switch itself off, see that it does, and clear it away. Raises StepFailed."""
-        await _xl(domain, "shutdown")
-        reason = REASONS.get(await _own(domain).told("stopped"))
+        await xl(domain, "shutdown")
+        reason = REASONS.get(await own(domain).told("stopped"))
         if reason != "power-off":
             raise StepFailed(f"{domain.name} stopped by {reason}, not by switching itself off")
         await self.destroy(domain)
 
     async def reboot(self, domain: Domain) -> None:
         """Let `xl` ask the domU to boot again; it comes as another domain of its name. Raises StepFailed."""
-        await _xl(domain, "reboot")
-        _own(domain).number = await _own(domain).told("joined")
+        await xl(domain, "reboot")
+        own(domain).number = await own(domain).told("joined")
 
     async def destroy(self, domain: Domain) -> None:
         """Let `xl` destroy the domU, if it has not ended, and wait for its end. Raises StepFailed."""
         if not domain.ended.done():
-            await _xl(domain, "destroy")
+            await xl(domain, "destroy")
             await domain.ended
         await domain.release()
 
     async def save(self, domain: Domain, path: str) -> int:
         """Let `xl` save the domU, which ends with it. Raises StepFailed."""
-        await _xl(domain, "save", path)
+        await xl(domain, "save", path)
         await domain.ended
-        size = int(await _must(domain.host, f"stat -c %s {path}"))
+        size = int(await must(domain.host, f"stat -c %s {path}"))
         await domain.release()
         return size
 
     async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
         """Let `xl` restore a domU. Raises StateRefused, and as `create`."""
-        slot = host.take()
         text = configuration(cell.hypervisor.domu, config, disks=True)
-        script = f"printf %s {shlex.quote(text)} >{_file(slot)} && xl restore -p {_file(slot)} {path}"
-        answer = await host.machine.command.run(script)
+        slot, answer = await _from_file(host, text, "restore -p", f" {path}")
         if answer.status != 0:
-            host.give_back(slot)
-            raise StateRefused(f"{config.name} was not restored: {_said(answer)}")
+            raise StateRefused(f"{config.name} was not restored: {said(answer)}")
         return await self._begin(cell, config, host, slot)
 
     async def migrate(
@@ -219,14 +174,14 @@ class XlToolstack:
         receive = "xl migrate-receive"
         if to is not domain.host:
             port = FIRST_PORT + int(slot.name.removeprefix("slot"))
-            await _must(to, f"nc -l -p {port} -e {receive} </dev/null >/dev/null 2>&1 &")
+            await must(to, f"nc -l -p {port} -e {receive} </dev/null >/dev/null 2>&1 &")
             receive = f"nc {await _address(to)} {port}"
         began = time.monotonic()
-        answer = await domain.host.machine.command.run(f"xl migrate -s '' {_own(domain).number} '{receive}'")
+        answer = await domain.host.machine.command.run(f"xl migrate -s '' {own(domain).number} '{receive}'")
         took = round((time.monotonic() - began) * 1000)
         if answer.status != 0:
             to.give_back(slot)
-            raise MigrationFailed(f"{domain.name} did not migrate: {_said(answer)}")
+            raise MigrationFailed(f"{domain.name} did not migrate: {said(answer)}")
         await domain.ended
         await domain.release()
         moved = await self._begin(cell, domain.config, to, slot, paused=False)
@@ -234,22 +189,15 @@ class XlToolstack:
 
     async def set_memory(self, domain: Domain, target: int) -> int:
         """Let `xl` set the balloon's target. Raises StepFailed, and MemoryRefused beyond the domU's maximum."""
-        answer = await domain.host.machine.command.run(f"xl mem-set {_own(domain).number} {target}m")
+        answer = await domain.host.machine.command.run(f"xl mem-set {own(domain).number} {target}m")
         if answer.status != 0:
-            refused = f"{domain.name}: `xl mem-set` refused: {_said(answer)}"
+            refused = f"{domain.name}: `xl mem-set` refused: {said(answer)}"
             raise MemoryRefused(refused) if target > domain.config.memory else StepFailed(refused)
-        size, nearest, vain = await self.memory(domain), domain.config.memory, 0
-        while size != target and vain < VAIN_LOOKS:
-            distance = abs(size - target)
-            vain = vain + 1 if distance >= nearest else 0
-            nearest = min(nearest, distance)
-            await _must(domain.host, LOOK)
-            size = await self.memory(domain)
-        return size
+        return await settle(domain, target, lambda: self.memory(domain))
 
     async def memory(self, domain: Domain) -> int:
         """Read what `xl list` says of it. Raises StepFailed."""
-        rows = domain_rows(await _must(domain.host, f"xl list {_own(domain).number}"))
+        rows = domain_rows(await must(domain.host, f"xl list {own(domain).number}"))
         return rows[0].memory
 
     async def attach_memory(self, domain: Domain, size: int) -> None:
@@ -262,7 +210,7 @@ class XlToolstack:
 
     async def set_vcpus(self, domain: Domain, count: int) -> None:
         """Let `xl` plug vCPUs in or out, and the domU take them into use. Raises StepFailed."""
-        await _xl(domain, "vcpu-set", str(count))
+        await xl(domain, "vcpu-set", str(count))
         # What udev does in a whole system: the kernel only says that a CPU has come.
         script = f"""
             for number in $(seq 1 {count - 1}); do
@@ -273,24 +221,24 @@ class XlToolstack:
         """
         answer = await domain.command.run(script)
         if answer.status != 0:
-            raise StepFailed(f"{domain.name} does not take its CPUs into use: {_said(answer)}")
+            raise StepFailed(f"{domain.name} does not take its CPUs into use: {said(answer)}")
 
     async def pin(self, domain: Domain, cpu: int) -> None:
         """Let `xl` bind all vCPUs of a domU to a CPU. Raises StepFailed."""
-        await _xl(domain, "vcpu-pin", "all", str(cpu))
+        await xl(domain, "vcpu-pin", "all", str(cpu))
 
     async def cpu_times(self, domain: Domain) -> Sequence[int]:
         """Read `xl vcpu-list`. Raises StepFailed."""
         return [vcpu.time for vcpu in await self._vcpus(domain)]
 
     async def _vcpus(self, domain: Domain) -> Sequence[Vcpu]:
-        return vcpu_rows(await _must(domain.host, f"xl vcpu-list {_own(domain).number}"))
+        return vcpu_rows(await must(domain.host, f"xl vcpu-list {own(domain).number}"))
 
     async def ran_on(self, host: Host, domains: Sequence[Domain], seconds: int) -> dict[int, int]:
         """Read in `xl vcpu-list` where vCPUs run, and how far their times come meanwhile. Raises StepFailed."""
-        ran = dict.fromkeys(range(hypervisor_info(await _must(host, "xl info")).cpus), 0)
+        ran = dict.fromkeys(range(hypervisor_info(await must(host, "xl info")).cpus), 0)
         before = [await self._vcpus(domain) for domain in domains]
-        await _must(host, f"sleep {seconds}")
+        await must(host, f"sleep {seconds}")
         for domain, then in zip(domains, before, strict=True):
             for old, new in zip(then, await self._vcpus(domain), strict=True):
                 for cpu in {old.cpu, new.cpu}:
@@ -300,49 +248,49 @@ class XlToolstack:
 
     async def stopped(self, domain: Domain) -> Stop:
         """Wait for dom0's news that the hypervisor has the domU as stopped, and why. Raises StepFailed."""
-        number = await _own(domain).told("stopped")
+        number = await own(domain).told("stopped")
         if number not in REASONS:
             raise StepFailed(f"{domain.name} stopped for the reason {number}")
         return REASONS[number]
 
     async def sysrq(self, domain: Domain, key: str) -> None:
         """Let `xl` send the key. Raises StepFailed."""
-        await _xl(domain, "sysrq", key)
+        await xl(domain, "sysrq", key)
 
     async def set_weight(self, domain: Domain, weight: int) -> None:
         """Set the domU's weight in the scheduler Credit2, as much less as that much `nice` is in Linux."""
         value = max(1, round(WEIGHT / STEP**weight))
-        await _must(domain.host, f"xl sched-credit2 -d {_own(domain).number} -w {value}")
+        await must(domain.host, f"xl sched-credit2 -d {own(domain).number} -w {value}")
 
     async def attach_disk(self, domain: Domain, disk: Disk) -> None:
         """Let `xl` plug a disk in. Raises StepFailed."""
-        own = _own(domain)
-        assert own.plugged is not None
-        words, name = plugged(disk, len(own.plugged))
-        await _xl(domain, "block-attach", words)
-        own.plugged[disk.name] = name
+        ours = own(domain)
+        assert ours.plugged is not None
+        words, name = plugged(disk, len(ours.plugged))
+        await xl(domain, "block-attach", words)
+        ours.plugged[disk.name] = name
 
     async def detach_disk(self, domain: Domain, disk: Disk) -> None:
         """Let `xl` take it out. Raises StepFailed."""
-        own = _own(domain)
-        assert own.plugged is not None
-        await _xl(domain, "block-detach", own.plugged.pop(disk.name))
+        ours = own(domain)
+        assert ours.plugged is not None
+        await xl(domain, "block-detach", ours.plugged.pop(disk.name))
 
     async def attach_nic(self, domain: Domain, mac: str) -> None:
         """Let `xl` plug a card in. Raises StepFailed."""
-        await _xl(domain, "network-attach", *nic_words(mac).split(","))
+        await xl(domain, "network-attach", *nic_words(mac).split(","))
 
     async def detach_nic(self, domain: Domain, mac: str) -> None:
         """Let `xl` take it out. Raises StepFailed."""
-        await _xl(domain, "network-detach", mac)
+        await xl(domain, "network-detach", mac)
 
     async def set_link(self, domain: Domain, *, up: bool) -> None:
         """Take the backend of the first card down, or up: `xl` has no cable to pull. Raises StepFailed."""
-        await _must(domain.host, f"ip link set vif{_own(domain).number}.0 {'up' if up else 'down'}")
+        await must(domain.host, f"ip link set vif{own(domain).number}.0 {'up' if up else 'down'}")
 
     async def dump_core(self, domain: Domain, path: str) -> None:
         """Let `xl` dump the domU's memory. Raises StepFailed."""
-        await _xl(domain, "dump-core", path)
+        await xl(domain, "dump-core", path)
 
     async def find_in_core(self, domain: Domain, path: str, address: int, order: Order) -> int:
         """Look it up in the list of frames of Xen's dump. Raises StepFailed."""
@@ -351,8 +299,8 @@ class XlToolstack:
 
     async def log(self, host: Host, mark: str) -> HypervisorLog:
         """Let `xl` press a key of Xen's, whose answer goes to the log, and read that. Raises StepFailed."""
-        before = (await _must(host, "xl dmesg")).splitlines()
-        after = (await _must(host, f"xl debug-keys {KEY}; xl dmesg")).splitlines()
+        before = (await must(host, "xl dmesg")).splitlines()
+        after = (await must(host, f"xl debug-keys {KEY}; xl dmesg")).splitlines()
         version = next((line for line in after if "Xen version" in line), None)
         pressed = [line for line in after if f"'{KEY}' pressed" in line]
         if version is None or len(pressed) != 1 + sum(f"'{KEY}' pressed" in line for line in before):
@@ -361,8 +309,8 @@ class XlToolstack:
 
     async def examine(self, domain: Domain) -> str:
         """Let `xl` tell its state, and `xenctx` the registers and stack of each of its vCPUs."""
-        number = _own(domain).number
-        script = f"xl list -v; xl vcpu-list; /usr/lib/xen-4.17/bin/xenctx -a -C {number}; xl dmesg | tail -n 20"
+        number = own(domain).number
+        script = f"xl list -v; xl vcpu-list; /usr/lib/xen-*/bin/xenctx -a -C {number}; xl dmesg | tail -n 20"
         return (await domain.host.machine.command.run(script)).output.strip()
 
     async def open_debugger(self, domain: Domain) -> socket.socket:
@@ -373,33 +321,18 @@ class XlToolstack:
         """Do nothing: there is none."""
 
 
-def _file(slot: Slot) -> str:
-    return f"/run/{slot.name}.cfg"
-
-
-async def _xl(domain: Domain, command: str, *words: str) -> str:
-    number = str(_own(domain).number)
-    return await _must(domain.host, shlex.join(["xl", command, number, *words]))
-
-
-async def _must(host: Host, script: str) -> str:
-    answer = await host.machine.command.run(script)
+async def _from_file(host: Host, text: str, command: str, rest: str) -> tuple[Slot, Answer]:
+    """Let `xl` make a domU of a configuration, behind whose file stands `rest`. A slot of no use is given back."""
+    slot = host.take()
+    file = f"/run/{slot.name}.cfg"
+    answer = await host.machine.command.run(f"printf %s {shlex.quote(text)} >{file} && xl {command} {file}{rest}")
     if answer.status != 0:
-        raise StepFailed(
-            f"{host.name}: `{script.partition(chr(10))[0][:60]}` ended with {answer.status}: {_said(answer)}"
-        )
-    return answer.output.strip()
-
-
-def _said(answer: Answer) -> str:
-    # What is wrong comes first, what follows from it behind; between them may be much about what went well.
-    lines = [line.strip() for line in answer.output.strip().splitlines() if not line.startswith(_NOISE)]
-    wrong = [line for line in lines if "error" in line.lower()]
-    return "; ".join(wrong[:SAID] or lines[-SAID:]) or "it said nothing"
+        host.give_back(slot)
+    return slot, answer
 
 
 async def _address(host: Host) -> str:
-    found = re.search(r"inet ([0-9.]+)/", await _must(host, f"ip -4 addr show {BRIDGE}"))
+    found = re.search(r"inet ([0-9.]+)/", await must(host, f"ip -4 addr show {BRIDGE}"))
     if found is None:
         raise StepFailed(f"{host.name} has no address to migrate to", hint="put a step `bridge` before this one")
     return found[1]

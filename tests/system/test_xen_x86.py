@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Start = Callable[..., "subprocess.Popen[str]"]
-ROWS = ("dom0-boot", "domu-boot")
+ROWS = ("hypervisor-boot", "dom0-boot", "domu-boot")
 
 
 def test_dom0_and_a_domu_boot_on_a_pc(testbed: Start, tmp_path: Path) -> None:

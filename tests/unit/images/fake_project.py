@@ -19,6 +19,15 @@ from images.recipe import DebianInput
 from images.store import Artifact, Store
 from images.tools import Tools
 
+# Changes the file that a source's archive has in these tests.
+PATCH = """\
+--- a/greeting.txt
++++ b/greeting.txt
+@@ -1 +1 @@
+-hello
++goodbye
+"""
+
 
 def archive_of(files: dict[str, str]) -> bytes:
     """Return a tar archive with one top folder."""
