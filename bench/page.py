@@ -46,7 +46,10 @@ FLAGS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print JSON, return 0. Times in seconds, sizes in bytes."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.browser and not Path(CHROMIUM).exists():
+        parser.error(f"there is no {CHROMIUM} to open the front page: install chromium, or say --no-browser")
     with tempfile.TemporaryDirectory(prefix="bench-page-") as name:
         folder = Path(name)
         store, out = folder / "state", folder / "page"

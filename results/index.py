@@ -308,7 +308,8 @@ class Index:
             expectation=None if row["reason"] is None else Reason.model_validate_json(row["reason"]),
         )
         faults = tuple(json.loads(row["faults"]))
-        return Stored(result, directory, self._inputs_of(row["inputs"]), SealState(row["seal"]), faults)
+        seal = SealState(row["seal"])
+        return Stored(result, directory, self._inputs_of(row["inputs"]), seal, faults, stamp=row["stamp"])
 
     def _inputs_of(self, text: str) -> Mapping[str, str]:
         if text not in self._inputs:
@@ -361,4 +362,4 @@ def _read(directory: Path, run_id: str) -> _Read:
     except TestbedError as error:
         stored, note = None, f"{directory.name} in run {run_id}: {error}" if directory.is_dir() else ""
     settled = newest < now - MARGIN and before == _stamp(directory)[0]
-    return _Read(stored, note, before, settled)
+    return _Read(replace(stored, stamp=before) if stored else None, note, before, settled)

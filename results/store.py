@@ -23,6 +23,7 @@ __all__ = [
     "known_verdicts",
     "latest_per_cell",
     "list_runs",
+    "newest_of_all",
     "results_of",
 ]
 
@@ -44,16 +45,19 @@ def latest_per_cell(
     """
     if runs is None:
         every = list_runs(notes, root)
+        return ask(lambda index: newest_of_all(index, every, notes), root)
+    return _chosen(_newest_first([stored for run in runs for stored in _all_of(run, notes)]), notes)
 
-        def question(index: Index) -> list[list[Stored]]:
-            index.sync(every)
-            found = index.latest()
-            _note(notes, index.notes(every))
-            return found
 
-        groups = ask(question, root)
-    else:
-        groups = _newest_first([stored for run in runs for stored in _all_of(run, notes)])
+def newest_of_all(index: Index, every: Sequence[Run], notes: list[str] | None = None) -> list[Stored]:
+    """Do what `latest_per_cell` does with an open index, `every` run being all that there are."""
+    index.sync(every)
+    found = index.latest()
+    _note(notes, index.notes(every))
+    return _chosen(found, notes)
+
+
+def _chosen(groups: Iterable[Sequence[Stored]], notes: list[str] | None) -> list[Stored]:
     chosen = {group[0].result.cell.id: _choose(group, notes) for group in groups}
     return [chosen[cell] for cell in sorted(chosen)]
 

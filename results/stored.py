@@ -25,6 +25,7 @@ class Stored:
     as it was when it was finished, `faults` what is not; then `result` says nothing about the product. `stale` are
     the reasons for which it may say nothing about today; empty unless the reader was asked to look for them. So is
     `triage`, whose failure it is (results.triage), by the cells `judged_by`; `reference`: others are judged by it.
+    `stamp` is the fingerprint (results.seal) of the files that all this was read from, "" if it was not taken.
     """
 
     result: Summary
@@ -36,6 +37,7 @@ class Stored:
     reference: bool = False
     triage: str = ""
     judged_by: tuple[str, ...] = ()
+    stamp: str = field(default="", compare=False)
 
     @property
     def attempt(self) -> int:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from base.errors import InfraError
 from results.entries import CellStart, StepStart
@@ -16,7 +17,7 @@ from results.page import timeline
 from results.page.clock import COMMAND, Clock, Mark, read_marks
 from results.page.consoles import Console, read_consoles
 from results.page.evidence import Evidence
-from results.page.jobs import MADE, Job, made_from, recall, remembered
+from results.page.jobs import Job, made_from, recall, remembered
 from results.page.model import folder_of
 from results.page.plots import RUNS_MOST, Measurement
 from results.page.rerun import read_spec_view, rerun
@@ -63,9 +64,17 @@ def make_cell(job: Job, writer: Writer) -> Made:
     marks = _marks(evidence, clock)
     steps = _steps(whole, journal, consoles)
     spec = read_spec_view(evidence)
-    base = {"job": job, "entry": job.entry, "result": job.stored.result, "title": job.title, "consoles": consoles}
+    base: dict[str, Any] = {
+        "job": job,
+        "entry": job.entry,
+        "result": job.stored.result,
+        "title": job.title,
+        "consoles": consoles,
+    }
     for console in consoles:
         writer.page(f"{folder}/{console.page}", "console.html", **base, console=console, parts=console.markup())
+    measured = _measured(job, whole) if job.is_newest else ()
+    # Written last: whoever finds it finds all that it leads to.
     writer.page(
         f"{folder}/index.html",
         "cell.html",
@@ -87,9 +96,8 @@ def make_cell(job: Job, writer: Writer) -> Made:
         called=spec.images() if spec else {},
         digests=_digests(evidence),
         notes=notes,
+        end=remembered(key, measured, notes),
     )
-    measured = _measured(job, whole) if job.is_newest else ()
-    writer.text(f"{folder}/{MADE}", remembered(key, measured, notes))
     return Made(job.entry.cell_id, measured, tuple(notes))
 
 

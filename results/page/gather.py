@@ -9,17 +9,18 @@ from pathlib import Path
 
 from base.paths import results_root
 from results.features import Features, load_features
-from results.history import Moment, moments
+from results.history import moments
 from results.index import Index, ask
 from results.inputs import Today
 from results.matrix import build_matrix
 from results.page.model import Entry, Past, Site
 from results.stale import judge_staleness
-from results.store import Run, Stored, latest_per_cell, list_runs
+from results.store import Run, Stored, latest_per_cell, list_runs, newest_of_all
 
 # Names that become folders of the page.
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~+@-]*")
 HISTORY_MOST = 50
+Histories = Mapping[str, tuple[Past, ...]]
 
 
 def gather(
@@ -36,12 +37,10 @@ def gather(
     is stale. Raises InfraError when the store cannot be read, UsageError for an `expiry` that is none.
     """
     notes: list[str] = []
-    newest = latest_per_cell(runs, notes, root)
-    known = list_runs(root=root) if runs is None else sorted(runs, key=lambda run: run.id)
+    newest, past, known = _read_all(notes, root) if runs is None else _read_some(runs, notes, root)
     judged = judge_staleness(newest, today() if today and newest else None, days=expiry)
     matrix = build_matrix(judged, features or load_features())
     shown = [stored for stored in matrix.results if _is_safe(stored, notes)]
-    past = _past(shown, known, root)
     return Site(
         made=datetime.now(UTC),
         reference=matrix.reference,
@@ -59,17 +58,37 @@ def _is_safe(stored: Stored, notes: list[str]) -> bool:
     return False
 
 
-def _past(shown: Sequence[Stored], runs: Sequence[Run], root: Path | None) -> Mapping[str, tuple[Past, ...]]:
-    """Return the executions of each cell in these runs, newest first."""
-    wanted = {run.id for run in runs}
+def _read_all(notes: list[str], root: Path | None) -> tuple[list[Stored], Histories, list[Run]]:
+    """Return the newest of each cell, the executions of each, newest first, and the runs that they are from."""
+    every = list_runs(notes, root)
 
-    def question(index: Index) -> dict[str, list[Moment]]:
+    def question(index: Index) -> tuple[list[Stored], Histories]:
+        # In one session of the index, which compares a result with the disk once.
+        newest = newest_of_all(index, every, notes)
+        return newest, _histories(index, newest, every)
+
+    return *ask(question, root or results_root()), every
+
+
+def _read_some(
+    runs: Sequence[Run], notes: list[str], root: Path | None
+) -> tuple[list[Stored], Histories, Sequence[Run]]:
+    """Do the same for some runs, as if there were no others."""
+    newest = latest_per_cell(runs, notes, root)
+
+    def question(index: Index) -> Histories:
         index.sync(list_runs(root=root))
-        cells = [stored.result.cell.id for stored in shown]
-        return {cell: moments([one for one in index.of_cell(cell) if one.result.run in wanted]) for cell in cells}
+        return _histories(index, newest, runs)
 
-    found = ask(question, root or results_root())
-    return {
-        cell: tuple(Past(moment.stored, tuple(map(str, moment.changes))) for moment in reversed(all_of[-HISTORY_MOST:]))
-        for cell, all_of in found.items()
-    }
+    return newest, ask(question, root or results_root()), sorted(runs, key=lambda run: run.id)
+
+
+def _histories(index: Index, newest: Sequence[Stored], runs: Sequence[Run]) -> Histories:
+    wanted = {run.id for run in runs}
+    found = {}
+    for cell in (stored.result.cell.id for stored in newest):
+        all_of = moments([one for one in index.of_cell(cell) if one.result.run in wanted])
+        found[cell] = tuple(
+            Past(moment.stored, tuple(map(str, moment.changes))) for moment in reversed(all_of[-HISTORY_MOST:])
+        )
+    return found

@@ -14,8 +14,8 @@ from results.page.plots import Measurement
 from results.seal import stamp
 from results.stored import Stored
 
-# Beside a page: what it was made from, and what other pages need of it.
-MADE = ".made.json"
+# The last line of a page: what it was made from, and what other pages need of it. Only ">" could end it early.
+_MADE = "\n<!-- testbed {} -->\n"
 HERE = Path(__file__).parent
 
 
@@ -37,25 +37,29 @@ class Job:
 def made_from(job: Job) -> str:
     """Return a fingerprint of all that decides how a page comes out: evidence, history, doubts, and this program.
 
-    Raises OSError when the result directory is gone.
+    What is written to the evidence after it was gathered makes another fingerprint the next time. Raises OSError when
+    the result directory is gone.
     """
     past = [(one.page, one.status, one.verdict, one.changed, one.page in job.pages) for one in job.entry.past]
     told = (job.title, job.is_newest, job.stored.stale, job.stored.faults, job.stored.seal, past)
     whose = (job.stored.triage, job.stored.judged_by, job.stored.reference)
-    content = f"{_program()}\0{stamp(job.stored.directory)[0]}\0{told!r}{whose!r}"
+    content = f"{_program()}\0{job.stored.stamp or stamp(job.stored.directory)[0]}\0{told!r}{whose!r}"
     return blake2b(content.encode(errors="backslashreplace"), digest_size=16).hexdigest()
 
 
 def remembered(key: str, measured: Sequence[Measurement], notes: Sequence[str]) -> str:
-    """Return the content of MADE."""
-    return json.dumps({"key": key, "measured": measured, "notes": notes})
+    """Return the last line of a page."""
+    told = json.dumps({"key": key, "measured": measured, "notes": notes})
+    return _MADE.format(told.replace(">", "\\u003e"))
 
 
 def recall(folder: Path, key: str) -> tuple[tuple[Measurement, ...], tuple[str, ...]] | None:
-    """Return what is remembered of a page that was made from the same; None if it was not, or is not there."""
+    """Return what is remembered by a page that was made from the same; None if it was not, or is not there."""
+    begin, end = _MADE.split("{}")
     try:
-        data = json.loads((folder / MADE).read_bytes())
-        if data["key"] != key or not (folder / "index.html").exists():
+        last = (folder / "index.html").read_bytes().rpartition(begin.encode())[2]
+        data = json.loads(last.removesuffix(end.encode()))
+        if data["key"] != key:
             return None
         return tuple((run, page, times) for run, page, times in data["measured"]), tuple(data["notes"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -25,9 +25,9 @@ class Writer:
         """Return a template filled with `values`. Raises jinja2.TemplateError for a mistake in it."""
         return environment().get_template(template).render(values, made=self.made)
 
-    def page(self, path: str, template: str, **values: Any) -> None:
-        """Write a page; `root` leads from it to the folder. Raises OSError."""
-        self.text(path, self.render(template, root="../" * path.count("/"), **values))
+    def page(self, path: str, template: str, *, end: str = "", **values: Any) -> None:
+        """Write a page, `end` after it as it is; `root` leads from it to the folder. Raises OSError."""
+        self.text(path, self.render(template, root="../" * path.count("/"), **values) + end)
 
     def text(self, path: str, text: str) -> None:
         """Write a file, whole or not at all for whoever reads meanwhile. Raises OSError."""
