@@ -51,10 +51,12 @@ class Firmware(Model):
     """What choosing one firmware adds: options of the machine type, arguments of QEMU.
 
     `boot_loader` is an image: what it starts from a disk's PReP partition (None: it starts nothing from a disk).
+    `misses_disk` is what it says (a regular expression) when it has not seen a disk that is there ("": it always does).
     """
 
     machine: str = ""
     boot_loader: str | None = None
+    misses_disk: str = ""
     args: tuple[str, ...] = ()
 
 

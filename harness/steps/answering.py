@@ -9,6 +9,7 @@ from pydantic import Field
 
 from harness.cell import Cell
 from harness.dialogue import Exchange, hold
+from harness.missed import dom0_speaks
 from harness.verbs import Pattern, Seconds, StepFailed, StepParams, verb
 from sim.platform import DOM0
 
@@ -69,7 +70,7 @@ async def boot_dom0(cell: Cell, params: BootParams) -> str:
     cell.fact("qemu", machine.version)
     opens = f"{name} opens its command channel"
     silence = boot_silence(cell, params.within)
-    await cell.wait(opens, machine.command.hello(), params.within, domain=name, silence=silence)
+    await cell.wait(opens, dom0_speaks(cell, machine), params.within, domain=name, silence=silence)
     await cell.wait(f"{name} answers", machine.command.challenge(), CHALLENGE_WITHIN, domain=name)
     return f"QEMU {machine.version}"
 
