@@ -9,7 +9,7 @@ from harness.cell import Cell
 from sim.machine import Machine
 
 # On a host with twice as many busy threads as processors OpenBIOS missed its disk in half of its starts: then one of
-# thirty goes on missing it.
+# sixty goes on missing it.
 RESETS = 5
 
 
