@@ -12,11 +12,12 @@ from typing import Any
 from base.errors import UsageError
 from base.paths import PROJECT
 from base.yamlmodel import Document, YamlError, parse, suggest, validate
-from images.recipe import ClosureInput, FileInput, ImageInput, Recipe
+from images.recipe import ClosureInput, FileInput, ImageInput, Initramfs, Recipe
 
 RECIPES = PROJECT / "images" / "recipes"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-# Only names are substituted: in a build's shell text braces belong to the shell, which has $VARIANT.
+# Names are substituted, and what an initramfs is made of: in a build's shell text braces belong to the shell, which has
+# $VARIANT.
 _SUBSTITUTED = ("image", "package", "source", "patched_source", "suite", "file", "closure")
 
 
@@ -114,6 +115,8 @@ def _substitute(document: Document, recipe: Recipe, variables: Mapping[str, str]
     def fill(value: Any, loc: tuple[str | int, ...]) -> Any:
         if isinstance(value, list):
             return [fill(item, (*loc, index)) for index, item in enumerate(value)]
+        if isinstance(value, dict):
+            return {key: fill(item, (*loc, key)) for key, item in value.items()}
         if not isinstance(value, str):
             return value
         for word in _PLACEHOLDER.findall(value):
@@ -129,10 +132,13 @@ def _substitute(document: Document, recipe: Recipe, variables: Mapping[str, str]
             if hasattr(item, key):
                 update[key] = fill(getattr(item, key), ("inputs", index, key.replace("_", "-")))
         inputs.append(item.model_copy(update=update))
-    after = fill(recipe.after, ("after",))
+    after, build = fill(recipe.after, ("after",)), recipe.build
+    if build.initramfs is not None:
+        told = build.initramfs.model_dump(by_alias=True, mode="json")
+        build = build.model_copy(update={"initramfs": Initramfs.model_validate(fill(told, ("build", "initramfs")))})
     if problems:
         raise YamlError(problems)
-    return recipe.model_copy(update={"inputs": inputs, "after": after})
+    return recipe.model_copy(update={"inputs": inputs, "after": after, "build": build})
 
 
 def _check(base: Path, recipes: Mapping[str, Recipe], document: Document, recipe: Recipe) -> list[str]:

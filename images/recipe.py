@@ -10,6 +10,8 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, field_validat
 from base.yamlmodel import Model
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]*$")]
+# A package's, in which a variant's `{variable}` may stand.
+PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9{][a-z0-9.+_{}-]*$")]
 Suite = Annotated[str, StringConstraints(pattern=r"^([a-z]+(-backports)?|\{[a-z]+\})$")]
 Arch = Literal["amd64", "arm64", "ppc64el"]
 Alias = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -47,7 +49,7 @@ class _Input(Model):
 class PackageInput(_Input):
     """One Debian package, unpacked; with `unpack`, the archive of that name inside it, unpacked as well."""
 
-    package: Name
+    package: PackageName
     suite: Suite
     arch: Arch = "amd64"
     unpack: str | None = None
@@ -59,7 +61,7 @@ class PackageInput(_Input):
 class ClosureInput(_Input):
     """Debian packages with everything they depend on, unpacked into one tree."""
 
-    closure: Annotated[list[Name], Field(min_length=1)]
+    closure: Annotated[list[PackageName], Field(min_length=1)]
     suite: Suite
     arch: Arch = "amd64"
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 
 from harness.host import Host
 from harness.verbs import StepFailed
 from sim.elf import Order
 
-# Headers, and the names of sections, are within so many bytes of a dump's beginning.
+# Headers are within so many bytes of a dump's beginning.
 HEAD = 4096
 # A PowerPC kernel's linear mapping (0xc...) without its first digit is the physical address; that of a PC's kernel
 # begins here (arch/x86/include/asm/page_64_types.h, __START_KERNEL_map).
@@ -63,22 +65,45 @@ def core_offset(head: bytes, address: int, order: Order = "big") -> int:
     raise StepFailed(f"the dump has no memory at {address:#x}")
 
 
-def xen_core(head: bytes) -> XenCore:
-    """Read the headers of a dump of Xen's. Raises StepFailed when it is none of a paravirtualised domU on a PC."""
+def section_names(head: bytes) -> tuple[int, int]:
+    """Return where a dump of Xen's has the names of its sections, and their size: behind all else.
+
+    Raises StepFailed when it is no dump of a paravirtualised domU on a PC.
+    """
+    names = _sections(head)[1]
+    return names["sh_offset"], names["sh_size"]
+
+
+def xen_core(head: bytes, names: bytes) -> XenCore:
+    """Read the headers of a dump of Xen's, and the names of its sections. Raises StepFailed when it is none."""
+    headers = {
+        names[header["sh_name"] :].partition(b"\0")[0].decode(errors="replace"): header for header in _sections(head)[0]
+    }
+    if FRAMES not in headers or PAGES not in headers:
+        raise StepFailed(f"the dump is no core of a paravirtualised domU on a PC: it has {', '.join(sorted(headers))}")
+    frames, pages = headers[FRAMES], headers[PAGES]
+    return XenCore(frames["sh_offset"], frames["sh_size"] // PAIR, pages["sh_offset"])
+
+
+def _sections(head: bytes) -> tuple[list[Mapping[str, int]], Mapping[str, int]]:
+    """Return the headers of all sections of a dump of Xen's, and of that with their names."""
     try:
         core = ELFFile(io.BytesIO(head))
         kind = (core["e_type"], core["e_machine"])
-        frames, pages = core.get_section_by_name(FRAMES), core.get_section_by_name(PAGES)
-    except ELFError as error:
+        if kind != ("ET_CORE", "EM_X86_64"):
+            raise StepFailed(f"the dump is no core of a paravirtualised domU on a PC, but {kind}")
+        begin, size = core["e_shoff"], core["e_shentsize"]
+        places = range(begin, begin + core["e_shnum"] * size, size)
+        headers = [core.structs.Elf_Shdr.parse(head[place : place + size]) for place in places]
+        return headers, headers[core["e_shstrndx"]]
+    except (ELFError, ConstructError, IndexError) as error:
         raise StepFailed(f"the dump is no ELF file: {error}") from error
-    if kind != ("ET_CORE", "EM_X86_64") or frames is None or pages is None:
-        raise StepFailed(f"the dump is no core of a paravirtualised domU on a PC, but {kind}")
-    return XenCore(frames["sh_offset"], frames["sh_size"] // PAIR, pages["sh_offset"])
 
 
 async def find_in_xen_core(host: Host, path: str, address: int) -> int:
     """Return where in a dump of Xen's the byte of a kernel's address is. Raises StepFailed."""
-    core = xen_core(await read_dump(host, path, 0, HEAD))
+    head = await read_dump(host, path, 0, HEAD)
+    core = xen_core(head, await read_dump(host, path, *section_names(head)))
     frame, rest = divmod(address - START_KERNEL_MAP, PAGE)
     if not 0 <= frame < core.count:
         raise StepFailed(f"the dump has {core.count} frames, and none at {address:#x}")

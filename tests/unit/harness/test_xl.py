@@ -9,7 +9,7 @@ import pytest
 
 from harness.domain import Disk, DiskUse, DomainConfig, Nic
 from harness.hypervisor import find_hypervisor
-from harness.toolstacks.cores import XenCore, xen_core
+from harness.toolstacks.cores import XenCore, section_names, xen_core
 from harness.toolstacks.xl_config import configuration, device, plugged
 from harness.toolstacks.xl_tables import Vcpu, domain_rows, hypervisor_info, vcpu_rows
 from harness.verbs import StepFailed
@@ -106,28 +106,35 @@ def test_what_is_no_table_is_said(output: str) -> None:
         hypervisor_info(output)
 
 
-def _dump(machine: int = 62, frames: str = ".xen_p2m") -> bytes:
-    """Return the head of a dump as Xen writes them: headers of sections, then their names."""
+NAMES_AT = 1 << 30
+
+
+def _dump(machine: int = 62, frames: str = ".xen_p2m") -> tuple[bytes, bytes]:
+    """Return the head of a dump as Xen writes them, the headers of its sections, and their names, its end."""
     names = b"\0.shstrtab\0" + frames.encode() + b"\0.xen_pages\0"
     at = {name: names.index(name.encode()) for name in (".shstrtab", frames, ".xen_pages")}
     head = b"\x7fELF\2\1\1" + bytes(9)
     head += struct.pack("<HHIQQQIHHHHHH", 4, machine, 1, 0, 0, 64, 0, 64, 0, 0, 64, 4, 1)
     sections = [
         (0, 0, 0, 0),
-        (at[".shstrtab"], 3, 64 + 4 * 64, len(names)),
+        (at[".shstrtab"], 3, NAMES_AT, len(names)),
         (at[frames], 1, 8192, 16 * 65536),
         (at[".xen_pages"], 1, 1 << 21, 4096 * 65536),
     ]
     body = b"".join(struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, where, size, 0, 0, 1, 0)
                     for name, kind, where, size in sections)  # fmt: skip
-    return head + body + names
+    return head + body, names
 
 
 def test_a_dump_of_xens_says_where_its_frames_are() -> None:
-    assert xen_core(_dump()) == XenCore(frames=8192, count=65536, pages=1 << 21)
+    head, names = _dump()
+    assert section_names(head) == (NAMES_AT, len(names))
+    assert xen_core(head, names) == XenCore(frames=8192, count=65536, pages=1 << 21)
 
 
-@pytest.mark.parametrize("head", [_dump(machine=21), _dump(frames=".xen_pfn"), b"not an ELF file at all"])
-def test_what_is_no_dump_of_a_pv_domu_is_told(head: bytes) -> None:
+@pytest.mark.parametrize(
+    "dump", [_dump(machine=21), _dump(frames=".xen_pfn"), (b"not an ELF file at all", b""), (_dump()[0][:128], b"")]
+)
+def test_what_is_no_dump_of_a_pv_domu_is_told(dump: tuple[bytes, bytes]) -> None:
     with pytest.raises(StepFailed, match=r"no core of a paravirtualised domU|no ELF file"):
-        xen_core(head)
+        xen_core(*dump)
