@@ -231,10 +231,11 @@ class MigrationFailed(TestbedError):
 
 def find_toolstack(name: str) -> Toolstack:
     """Return a toolstack by name. Raises UsageError."""
-    from harness.toolstacks.qemu import QemuToolstack  # noqa: PLC0415  (imports this module)
+    from harness.toolstacks.libvirt import LibvirtToolstack  # noqa: PLC0415  (imports this module)
+    from harness.toolstacks.qemu import QemuToolstack  # noqa: PLC0415  (as well)
     from harness.toolstacks.xl import XlToolstack  # noqa: PLC0415  (as well)
 
-    known: dict[str, Callable[[], Toolstack]] = {"qemu": QemuToolstack, "xl": XlToolstack}
+    known: dict[str, Callable[[], Toolstack]] = {"libvirt": LibvirtToolstack, "qemu": QemuToolstack, "xl": XlToolstack}
     if name not in known:
         raise UsageError(f"no toolstack '{name}'{suggest(name, list(known))}")
     return known[name]()

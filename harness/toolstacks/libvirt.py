@@ -1,0 +1,268 @@
+"""libvirt's toolstack: `virsh` in dom0 for every thing that it can do, and QEMU's for the few that it cannot."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from harness.domain import Disk, Domain, DomainConfig, while_alive
+from harness.host import BRIDGE, Host, Slot
+from harness.toolstacks import (
+    STOPS,
+    DomainRow,
+    HypervisorInfo,
+    MemoryRefused,
+    Migrated,
+    MigrationFailed,
+    StateRefused,
+    Stop,
+    virsh,
+)
+from harness.toolstacks.ballooning import settle
+from harness.toolstacks.libvirt_xml import domain_xml, memory_module, plugged_disk
+from harness.toolstacks.qemu import TICKS, QemuToolstack
+from harness.verbs import StepFailed
+from sim.shell import Answer
+
+if TYPE_CHECKING:
+    from harness.cell import Cell
+
+_NANOSECONDS = 1e9
+
+
+class LibvirtToolstack(QemuToolstack):
+    """Runs `virsh` in dom0. A second monitor of the domU's QEMU looks on: it tells why and when something stopped."""
+
+    def __init__(self) -> None:
+        # Of each domU the disks that were plugged in, by their names here and there.
+        self._plugged: dict[str, dict[str, str]] = {}
+
+    async def ready(self, cell: Cell) -> str:
+        """Let libvirt ask QEMU whether it makes domUs of the hypervisor's. Raises StepFailed."""
+        host = cell.host("dom0")
+        told = await virsh.must(host, "domcapabilities", "--virttype", "kvm")
+        if "<domain>kvm</domain>" not in told:
+            raise StepFailed("libvirt makes no domUs of KVM's")
+        return (await self.info(cell, host)).name
+
+    async def launch(self, cell: Cell, config: DomainConfig, host: Host, *, incoming: bool = False) -> Domain:
+        """Define a domU, and start it. Raises StepFailed."""
+        assert not incoming, "libvirt makes itself what waits for a state"
+        slot = host.take()
+        return await self._make(cell, config, host, slot, f"virsh --quiet start {config.name}")
+
+    async def _make(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot, start: str) -> Domain:
+        """Define a domU and run what starts it; a slot of no use is given back. Raises StepFailed, _Refused."""
+        file = f"/run/{slot.name}.xml"
+        try:
+            text = domain_xml(cell.hypervisor.domu, config, slot)
+        except BaseException:
+            host.give_back(slot)
+            raise
+        domain = await self._open(cell, config, host, slot)
+        try:
+            await self._script(
+                host,
+                f"virtio-ports {' '.join(slot.ports)} && printf %s {shlex.quote(text)} >{file} && "
+                f"virsh --quiet define {file} && {start} && "
+                f"{{ libvirt-slot {config.name} {slot.name} </dev/null >/dev/null 2>&1 & }}",
+            )
+            greeting = domain.qmp.connect(host.machine.port(slot.port("qmp")))
+            await while_alive(domain, f"{config.name}: its QEMU ended at once", greeting)
+        except BaseException:
+            await domain.release()
+            raise
+        self._plugged[config.name] = {}
+        return domain
+
+    async def _script(self, host: Host, script: str) -> None:
+        answer = await host.machine.command.run(script)
+        if answer.status != 0:
+            raise _Refused(answer)
+
+    async def list(self, cell: Cell, host: Host) -> list[DomainRow]:
+        """Read `virsh domstats` of the domains that run. Raises StepFailed."""
+        return virsh.rows(await virsh.must(host, "domstats", "--list-active", "--state", "--balloon", "--vcpu"))
+
+    async def info(self, cell: Cell, host: Host) -> HypervisorInfo:
+        """Read what `virsh` says of the node. Raises StepFailed."""
+        version, node = await virsh.must(host, "version"), await virsh.must(host, "nodeinfo")
+        return virsh.info(version, node, await virsh.must(host, "nodememstats"))
+
+    async def pause(self, domain: Domain) -> None:
+        """`virsh suspend`. Raises StepFailed."""
+        await virsh.must(domain.host, "suspend", domain.name)
+
+    async def unpause(self, domain: Domain) -> None:
+        """`virsh resume`. Raises StepFailed."""
+        await virsh.must(domain.host, "resume", domain.name)
+
+    async def shutdown(self, domain: Domain) -> None:
+        """`virsh shutdown`; the domU must comply, and libvirt clear it away. Raises StepFailed."""
+        seen = len(domain.qmp.events)
+        await virsh.must(domain.host, "shutdown", domain.name)
+        event = await domain.qmp.event("SHUTDOWN", since=seen)
+        if event["data"]["reason"] != "guest-shutdown":
+            raise StepFailed(f"{domain.name} ended with {event['data']['reason']}, not by switching itself off")
+        await domain.ended
+        await self.destroy(domain)
+
+    async def reboot(self, domain: Domain) -> None:
+        """`virsh reset`. Raises StepFailed."""
+        seen = len(domain.qmp.events)
+        await virsh.must(domain.host, "reset", domain.name)
+        await domain.qmp.event("RESET", since=seen)
+
+    async def destroy(self, domain: Domain) -> None:
+        """`virsh destroy`, if it has not ended, and `undefine`. Raises StepFailed."""
+        if not domain.ended.done():
+            await virsh.must(domain.host, "destroy", domain.name)
+            await domain.ended
+        await virsh.must(domain.host, "undefine", domain.name)
+        await domain.release()
+
+    async def save(self, domain: Domain, path: str) -> int:
+        """`virsh save`, with which the domU ends. Raises StepFailed."""
+        await virsh.must(domain.host, "save", domain.name, path)
+        await domain.ended
+        size = int((await domain.host.machine.command.run(f"stat -c %s {path}")).output)
+        await self.destroy(domain)
+        return size
+
+    async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
+        """`virsh restore`, to the ports of another slot. Raises StateRefused."""
+        slot = host.take()
+        file = f"/run/{slot.name}.xml"
+        try:
+            return await self._make(cell, config, host, slot, f"virsh --quiet restore {path} --xml {file} --running")
+        except _Refused as refused:
+            await virsh.run(host, "undefine", config.name)
+            raise StateRefused(f"{config.name} was not restored: {virsh.said(refused.answer)}") from refused
+
+    async def migrate(
+        self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
+    ) -> tuple[Domain, Migrated]:
+        """`virsh migrate` while it runs. Raises MigrationFailed when it stays where it is."""
+        if accepts is not None:
+            raise StepFailed("virsh has no word for what another side expects", hint="a `needs:` is missing")
+        here = to is domain.host
+        slot, address = to.take(), "127.0.0.1" if here else await self._address(domain.host, to)
+        file, text = f"/run/{slot.name}.xml", domain_xml(cell.hypervisor.domu, domain.config, slot)
+        ports = f"virtio-ports {' '.join(slot.ports)}"
+        began = time.monotonic()
+        try:
+            await self._script(to, ports)
+            await self._script(
+                domain.host,
+                f"printf %s {shlex.quote(text)} >{file} && virsh --quiet migrate --live --persistent --undefinesource "
+                f"--xml {file} --persistent-xml {file} {domain.name} qemu+tcp://{address}/system tcp://{address}",
+            )
+        except _Refused as refused:
+            to.give_back(slot)
+            raise MigrationFailed(f"{domain.name} did not migrate: {virsh.said(refused.answer)}") from refused
+        took = round((time.monotonic() - began) * 1000)
+        await domain.ended
+        await domain.release()
+        moved = await self._open(cell, domain.config, to, slot)
+        await self._script(to, f"libvirt-slot {domain.name} {slot.name} </dev/null >/dev/null 2>&1 &")
+        await while_alive(moved, f"{domain.name} ended at once", moved.qmp.connect(to.machine.port(slot.port("qmp"))))
+        return moved, Migrated(total=took, downtime=None, sent=None)
+
+    async def set_memory(self, domain: Domain, target: int) -> int:
+        """`virsh setmem`. Raises StepFailed, and MemoryRefused beyond the domU's maximum."""
+        answer = await virsh.run(domain.host, "setmem", domain.name, f"{target}MiB", "--live")
+        if answer.status != 0:
+            refused = f"{domain.name}: `virsh setmem` refused: {virsh.said(answer)}"
+            raise MemoryRefused(refused) if target > domain.config.memory else StepFailed(refused)
+        return await settle(domain, target, lambda: self.memory(domain))
+
+    async def memory(self, domain: Domain) -> int:
+        """Read `virsh dommemstat`. Raises StepFailed."""
+        found = re.search(r"^actual (\d+)", await virsh.must(domain.host, "dommemstat", domain.name), re.MULTILINE)
+        if found is None:
+            raise StepFailed(f"`virsh dommemstat` does not tell what {domain.name} has")
+        return int(found[1]) >> 10
+
+    async def set_vcpus(self, domain: Domain, count: int) -> None:
+        """`virsh setvcpus`. Raises StepFailed."""
+        await virsh.must(domain.host, "setvcpus", domain.name, str(count), "--live")
+
+    async def attach_memory(self, domain: Domain, size: int) -> None:
+        """`virsh attach-device` of a memory module. Raises StepFailed."""
+        await self._device(domain, "attach-device", memory_module(size))
+
+    async def detach_memory(self, domain: Domain) -> None:
+        """Refuse: nothing was plugged in that could be named. Raises StepFailed."""
+        raise StepFailed(f"{domain.name} has no memory that was plugged in")
+
+    async def pin(self, domain: Domain, cpu: int) -> None:
+        """`virsh vcpupin` for each vCPU. Raises StepFailed."""
+        for number in range(domain.config.vcpus):
+            await virsh.must(domain.host, "vcpupin", domain.name, str(number), str(cpu), "--live")
+
+    async def cpu_times(self, domain: Domain) -> Sequence[int]:
+        """Read `virsh domstats`. Raises StepFailed."""
+        told = virsh.stats(await virsh.must(domain.host, "domstats", "--vcpu", domain.name))
+        return [round(time * TICKS / _NANOSECONDS) for time in virsh.vcpu_times(told.get(domain.name, {}))]
+
+    async def stopped(self, domain: Domain) -> Stop:
+        """Wait for QEMU's word on why the domU has stopped, or begins anew. Raises QmpFailed."""
+        event = await domain.qmp.event(
+            ("SHUTDOWN", "GUEST_PANICKED", "RESET"), where=lambda event: bool(event["data"].get("guest", True))
+        )
+        return "crash" if event["event"] == "GUEST_PANICKED" else STOPS[str(event["data"]["reason"])]
+
+    async def attach_disk(self, domain: Domain, disk: Disk) -> None:
+        """`virsh attach-device`. Raises StepFailed."""
+        ours = self._plugged.setdefault(domain.name, {})
+        text, name = plugged_disk(disk, len(ours))
+        await self._device(domain, "attach-device", text)
+        ours[disk.name] = name
+
+    async def detach_disk(self, domain: Domain, disk: Disk) -> None:
+        """`virsh detach-disk`; returns when the domU has let go of it. Raises StepFailed."""
+        seen = len(domain.qmp.events)
+        await virsh.must(domain.host, "detach-disk", domain.name, self._plugged[domain.name].pop(disk.name), "--live")
+        await domain.qmp.event("DEVICE_DELETED", since=seen)
+
+    async def attach_nic(self, domain: Domain, mac: str) -> None:
+        """`virsh attach-interface`. Raises StepFailed."""
+        words = ("--model", "virtio", "--mac", mac, "--live")
+        await virsh.must(domain.host, "attach-interface", domain.name, "bridge", BRIDGE, *words)
+
+    async def detach_nic(self, domain: Domain, mac: str) -> None:
+        """`virsh detach-interface`; returns when the domU has let go of it. Raises StepFailed."""
+        seen = len(domain.qmp.events)
+        await virsh.must(domain.host, "detach-interface", domain.name, "bridge", "--mac", mac, "--live")
+        await domain.qmp.event("DEVICE_DELETED", since=seen)
+
+    async def set_link(self, domain: Domain, *, up: bool) -> None:
+        """`virsh domif-setlink` for the first card. Raises StepFailed."""
+        state = "up" if up else "down"
+        await virsh.must(domain.host, "domif-setlink", domain.name, domain.config.nics[0].mac, state)
+
+    async def dump_core(self, domain: Domain, path: str) -> None:
+        """`virsh dump --memory-only`. Raises StepFailed."""
+        await virsh.must(domain.host, "dump", domain.name, path, "--memory-only", "--live")
+
+    async def examine(self, domain: Domain) -> str:
+        """Tell what libvirt knows of it. Raises StepFailed."""
+        return await virsh.must(domain.host, "domstate", domain.name, "--reason")
+
+    async def _device(self, domain: Domain, command: str, text: str) -> None:
+        file = f"/run/{domain.slot.name}.device.xml"
+        written = await domain.host.machine.command.run(f"printf %s {shlex.quote(text)} >{file}")
+        if written.status != 0:
+            raise StepFailed(f"dom0 cannot write {file}: {written.output.strip()}")
+        await virsh.must(domain.host, command, domain.name, file, "--live")
+
+
+class _Refused(StepFailed):
+    """A script of `virsh` commands failed, with what it `answer`ed."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(virsh.said(answer))
+        self.answer = answer
