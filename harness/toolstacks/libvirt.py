@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.domain import Disk, Domain, DomainConfig, while_alive
@@ -23,18 +22,20 @@ from harness.toolstacks import (
 )
 from harness.toolstacks.ballooning import settle
 from harness.toolstacks.libvirt_xml import domain_xml, memory_module, plugged_disk
-from harness.toolstacks.qemu import TICKS, QemuToolstack
+from harness.toolstacks.qemu import QemuToolstack
 from harness.verbs import StepFailed
 from sim.shell import Answer
 
 if TYPE_CHECKING:
     from harness.cell import Cell
 
-_NANOSECONDS = 1e9
-
 
 class LibvirtToolstack(QemuToolstack):
-    """Runs `virsh` in dom0. A second monitor of the domU's QEMU looks on: it tells why and when something stopped."""
+    """Runs `virsh` in dom0. A second monitor of the domU's QEMU looks on: it tells why and when something stopped.
+
+    CPU times are read from dom0's kernel as without libvirt: `virsh domstats` asks a busy domU's QEMU, which may take it
+    half a minute on the one CPU that both share, and then says what was true at some moment of it.
+    """
 
     def __init__(self) -> None:
         # Of each domU the disks that were plugged in, by their names here and there.
@@ -202,11 +203,6 @@ class LibvirtToolstack(QemuToolstack):
         """`virsh vcpupin` for each vCPU. Raises StepFailed."""
         for number in range(domain.config.vcpus):
             await virsh.must(domain.host, "vcpupin", domain.name, str(number), str(cpu), "--live")
-
-    async def cpu_times(self, domain: Domain) -> Sequence[int]:
-        """Read `virsh domstats`. Raises StepFailed."""
-        told = virsh.stats(await virsh.must(domain.host, "domstats", "--vcpu", domain.name))
-        return [round(time * TICKS / _NANOSECONDS) for time in virsh.vcpu_times(told.get(domain.name, {}))]
 
     async def stopped(self, domain: Domain) -> Stop:
         """Wait for QEMU's word on why the domU has stopped, or begins anew. Raises QmpFailed."""
