@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class LibvirtToolstack(QemuToolstack):
     """Runs `virsh` in dom0. A second monitor of the domU's QEMU looks on: it tells why and when something stopped.
 
-    CPU times are read from dom0's kernel as without libvirt: `virsh domstats` asks a busy domU's QEMU, which may take it
-    half a minute on the one CPU that both share, and then says what was true at some moment of it.
+    CPU times are read from dom0's kernel as without libvirt: `virsh domstats` asks a busy domU's QEMU, which may take
+    it half a minute on the one CPU that both share, and then says what was true at some moment of it.
     """
 
     def __init__(self) -> None:
