@@ -220,8 +220,10 @@ class LibvirtToolstack(QemuToolstack):
 
     async def detach_disk(self, domain: Domain, disk: Disk) -> None:
         """`virsh detach-disk`; returns when the domU has let go of it. Raises StepFailed."""
-        seen = len(domain.qmp.events)
-        await virsh.must(domain.host, "detach-disk", domain.name, self._plugged[domain.name].pop(disk.name), "--live")
+        ours, seen = self._plugged.get(domain.name, {}), len(domain.qmp.events)
+        if disk.name not in ours:
+            raise StepFailed(f"{domain.name} has no disk {disk.name} that was plugged in")
+        await virsh.must(domain.host, "detach-disk", domain.name, ours.pop(disk.name), "--live")
         await domain.qmp.event("DEVICE_DELETED", since=seen)
 
     async def attach_nic(self, domain: Domain, mac: str) -> None:

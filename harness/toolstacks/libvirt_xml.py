@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from uuid import NAMESPACE_DNS, uuid5
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from harness.domain import Disk, DomainConfig
@@ -30,6 +31,8 @@ def domain_xml(domu: DomuMachine, config: DomainConfig, slot: Slot) -> str:
     board, _, options = domu.machine.partition(",")
     top = Element("domain", {"type": "kvm", "xmlns:qemu": QEMU})
     _text(top, "name", config.name)
+    # A state that was saved is taken in by none but the same domain; a dom0 that knows the name makes it the same.
+    _text(top, "uuid", str(uuid5(NAMESPACE_DNS, config.name)))
     _text(top, "memory", str(config.memory), unit="MiB")
     most = max(config.vcpus, config.max_vcpus)
     _text(top, "vcpu", str(most), placement="static", current=str(config.vcpus))

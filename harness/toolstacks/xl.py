@@ -273,7 +273,8 @@ class XlToolstack:
     async def detach_disk(self, domain: Domain, disk: Disk) -> None:
         """Let `xl` take it out. Raises StepFailed."""
         ours = own(domain)
-        assert ours.plugged is not None
+        if not ours.plugged or disk.name not in ours.plugged:
+            raise StepFailed(f"{domain.name} has no disk {disk.name} that was plugged in")
         await xl(domain, "block-detach", ours.plugged.pop(disk.name))
 
     async def attach_nic(self, domain: Domain, mac: str) -> None:
