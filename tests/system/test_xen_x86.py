@@ -13,7 +13,7 @@ ROWS = ("hypervisor-boot", "dom0-boot", "domu-boot")
 
 
 def test_dom0_and_a_domu_boot_on_a_pc(testbed: Start, tmp_path: Path) -> None:
-    run = testbed("run", *ROWS, "-p", "pc-xen", "--json", str(tmp_path / "m.json"))
+    run = testbed("run", *ROWS, "-p", "pc-xen", "--kernel", "4-17", "--json", str(tmp_path / "m.json"))
     output, _ = run.communicate()
     assert run.returncode == 0, output
     cells: list[dict[str, Any]] = json.loads((tmp_path / "m.json").read_text())["cells"]

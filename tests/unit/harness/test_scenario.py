@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from base.errors import UsageError
-from base.yamlmodel import YamlError
+from base.yamlmodel import YamlError, parse
+from harness.hypervisor import load_hypervisors
 from harness.scenario import FOLDER, find_scenario, load_scenario, load_scenarios
 from harness.schema import scenario_schema
 from harness.verbs import verbs
@@ -90,3 +92,21 @@ def test_every_scenario_loads_and_every_verb_has_a_summary() -> None:
 def test_the_editors_schema_is_that_of_the_models() -> None:
     """Renew it with `python -m harness.schema > scenarios/schema.json`."""
     assert json.loads((FOLDER / "schema.json").read_text()) == scenario_schema()
+
+
+def _words(value: object) -> set[str]:
+    if isinstance(value, dict):
+        return _words([*value, *value.values()])
+    if isinstance(value, list):
+        return set[str]().union(*map(_words, value))
+    return set(re.split(r"[^a-z0-9-]+", str(value).lower()))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_scenario_names_a_hypervisor_or_a_toolstack(path: Path) -> None:
+    data = parse(path).data
+    assert isinstance(data, dict)
+    told = {key: value for key, value in data.items() if key not in ("needs", "summary")}
+    # That of QEMU is the simulator's as well, and stands in the device trees that it makes.
+    names = {*load_hypervisors(), "kvm", "xl", "virsh", "libvirt"}
+    assert not _words(told) & names
