@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ def test_the_option_names_a_folder_as_the_variable_does(
     assert "xen-970" not in capsys.readouterr().out
     monkeypatch.chdir(folder.parent)
     assert main(["list", "hypervisors", "--hypervisors", "hypervisors"]) == 0
-    assert "xen-970/mine   Xen 3.2 for the 970, my build; my build; on g5" in capsys.readouterr().out
+    assert re.search("xen-970/mine +Xen 3.2 for the 970, my build; my build; on g5", capsys.readouterr().out)
     assert os.environ[FOLDERS] == "hypervisors"
     monkeypatch.setenv(FOLDERS, "")
     assert main(["run", "dom0-boot", "--hypervisors", "./none"]) == 2
