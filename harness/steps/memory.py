@@ -21,7 +21,7 @@ FREE_TOLERANCE = 16
 # How much of plugged memory a kernel may need for its account of it.
 BOOKKEEPING = 0.05
 # Seconds of the guest's clock in which its kernel has taken memory in, or given it up.
-PLUGGED_WITHIN = 10
+PLUGGED_WITHIN = 20
 FILLED = "/tmp/filled"  # noqa: S108  (in the guest)
 _MEMINFO = re.compile(r"(MemTotal|MemFree): +(\d+) kB")
 

@@ -45,7 +45,8 @@ def domain_xml(domu: DomuMachine, config: DomainConfig, slot: Slot) -> str:
     if config.topology is not None:
         sockets, cores = config.topology
         SubElement(cpu, "topology", sockets=str(sockets), dies="1", cores=str(cores), threads="1")
-    for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
+    # One that has crashed is there until the harness has seen why.
+    for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "preserve")):
         _text(top, f"on_{event}", action)
     _devices(SubElement(top, "devices"), domu, config, slot)
     # What libvirt has no word for; and a second monitor, which looks on.
