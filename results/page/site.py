@@ -7,8 +7,10 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from results.page.jobs import Job
 from results.page.model import Entry, Site
 from results.page.plots import Measured, charts_of
 from results.page.words import kind
-from results.page.write import Writer
+from results.page.write import Held, Writer
 
 STATIC = ("page.css", "page.js", "icon.svg")
 # Older executions of a cell that get a page as well; what has one from before keeps it.
@@ -78,14 +80,18 @@ def _write(site: Site, folder: Path, older: int, workers: int) -> Written:
     jobs = list(_jobs(site, folder, titles, older))
     measured: dict[str, Measured] = {}
     notes: list[str] = []
-    for made in _make(jobs, folder, site.made, workers):
-        if made.measured:
-            measured[made.cell_id] = made.measured
-        notes += [f"{made.cell_id}: {note}" for note in made.notes]
+    # What leads to other pages is rendered while these are made, and written after them.
+    last = Held(folder, site.made)
+    with _make(jobs, folder, site.made, workers) as making:
+        _badges(grid, last)
+        write_feeds(site, last, frozenset[str]().union(*(job.pages for job in jobs)))
+        front_page(site, last, grid)
+        for made in making:
+            if made.measured:
+                measured[made.cell_id] = made.measured
+            notes += [f"{made.cell_id}: {note}" for note in made.notes]
     _features(site, grid, writer, measured)
-    _badges(grid, writer)
-    write_feeds(site, writer, frozenset[str]().union(*(job.pages for job in jobs)))
-    front_page(site, writer, grid)
+    last.let_go()
     return Written(folder / "index.html", len(jobs), tuple(notes))
 
 
@@ -102,16 +108,17 @@ def _jobs(site: Site, folder: Path, titles: Mapping[str, str], older: int) -> It
                 yield Job(entry, stored, title, pages)
 
 
-def _make(jobs: Sequence[Job], folder: Path, made: datetime, workers: int) -> Iterator[Made]:
+@contextmanager
+def _make(jobs: Sequence[Job], folder: Path, made: datetime, workers: int) -> Iterator[Iterator[Made]]:
+    """Begin to make the pages of jobs, and give what came of each, in their order."""
     if workers == 1 or len(jobs) <= ALONE_MOST:
-        yield from _make_batch(jobs, folder, made)
+        yield iter(_make_batch(jobs, folder, made))
         return
     # Spawned, not forked: whoever calls may have threads.
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker) as pool:
         batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
         waiting = [pool.submit(_make_batch, batch, folder, made) for batch in batches]
-        for future in waiting:
-            yield from future.result()
+        yield chain.from_iterable(future.result() for future in waiting)
 
 
 def _begin_worker() -> None:

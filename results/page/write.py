@@ -45,3 +45,21 @@ class Writer:
         """Copy static files as they are. Raises OSError."""
         for name in names:
             self.text(name, (HERE / "static" / name).read_text(encoding="utf-8"))
+
+
+class Held(Writer):
+    """A writer whose files are rendered at once, and written when all of them are let go."""
+
+    def __init__(self, folder: Path, made: datetime) -> None:
+        super().__init__(folder, made)
+        self._held: dict[str, str] = {}
+
+    def text(self, path: str, text: str) -> None:
+        """Keep a file for later."""
+        self._held[path] = text
+
+    def let_go(self) -> None:
+        """Write all that was kept, in its order. Raises OSError."""
+        for path, text in self._held.items():
+            super().text(path, text)
+        self._held.clear()
