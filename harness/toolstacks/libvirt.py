@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.domain import Disk, Domain, DomainConfig, while_alive
-from harness.host import BRIDGE, Host, Slot
+from harness.host import Host, Slot
 from harness.toolstacks import (
     STOPS,
     DomainRow,
@@ -21,13 +21,18 @@ from harness.toolstacks import (
     virsh,
 )
 from harness.toolstacks.ballooning import settle
-from harness.toolstacks.libvirt_xml import domain_xml, memory_module, plugged_disk
+from harness.toolstacks.libvirt_xml import domain_xml, memory_module, plugged_disk, plugged_nic
 from harness.toolstacks.qemu import QemuToolstack
 from harness.verbs import StepFailed
 from sim.shell import Answer
 
 if TYPE_CHECKING:
     from harness.cell import Cell
+
+
+# The weight that a group of processes has in cgroups v2, and by how much a step of `nice` changes it in Linux
+# (Documentation/admin-guide/cgroup-v2.rst; kernel/sched/core.c, sched_prio_to_weight).
+WEIGHT, STEP = 100, 1.25
 
 
 class LibvirtToolstack(QemuToolstack):
@@ -138,7 +143,9 @@ class LibvirtToolstack(QemuToolstack):
         slot = host.take()
         file = f"/run/{slot.name}.xml"
         try:
-            return await self._make(cell, config, host, slot, f"virsh --quiet restore {path} --xml {file} --running")
+            taken = f"{_moved(f'save-image-dumpxml {path}', slot)} >{file}"
+            restore = f"{taken} && virsh --quiet restore {path} --xml {file} --running"
+            return await self._make(cell, config, host, slot, restore)
         except _Refused as refused:
             await virsh.run(host, "undefine", config.name)
             raise StateRefused(f"{config.name} was not restored: {virsh.said(refused.answer)}") from refused
@@ -151,15 +158,14 @@ class LibvirtToolstack(QemuToolstack):
             raise StepFailed("virsh has no word for what another side expects", hint="a `needs:` is missing")
         here = to is domain.host
         slot, address = to.take(), "127.0.0.1" if here else await self._address(domain.host, to)
-        file, text = f"/run/{slot.name}.xml", domain_xml(cell.hypervisor.domu, domain.config, slot)
-        ports = f"virtio-ports {' '.join(slot.ports)}"
+        file, ports = f"/run/{slot.name}.xml", f"virtio-ports {' '.join(slot.ports)}"
         began = time.monotonic()
         try:
             await self._script(to, ports)
             await self._script(
                 domain.host,
                 # "Unsafe", because libvirt cannot tell that a disk's image is the same in both places.
-                f"printf %s {shlex.quote(text)} >{file} && "
+                f"{_moved(f'dumpxml {domain.name} --migratable', slot)} >{file} && "
                 "virsh --quiet migrate --live --unsafe --persistent --undefinesource "
                 f"--xml {file} --persistent-xml {file} {domain.name} qemu+tcp://{address}/system tcp://{address}",
             )
@@ -206,6 +212,11 @@ class LibvirtToolstack(QemuToolstack):
         for number in range(domain.config.vcpus):
             await virsh.must(domain.host, "vcpupin", domain.name, str(number), str(cpu), "--live")
 
+    async def set_weight(self, domain: Domain, weight: int) -> None:
+        """`virsh schedinfo`, as much less as that much `nice` is in Linux. Raises StepFailed."""
+        value = max(1, round(WEIGHT / STEP**weight))
+        await virsh.must(domain.host, "schedinfo", domain.name, "--live", "--set", f"cpu_shares={value}")
+
     async def stopped(self, domain: Domain) -> Stop:
         """Wait for QEMU's word on why the domU has stopped, or begins anew. Raises QmpFailed."""
         event = await domain.qmp.event(
@@ -229,9 +240,8 @@ class LibvirtToolstack(QemuToolstack):
         await domain.qmp.event("DEVICE_DELETED", since=seen)
 
     async def attach_nic(self, domain: Domain, mac: str) -> None:
-        """`virsh attach-interface`. Raises StepFailed."""
-        words = ("--model", "virtio", "--mac", mac, "--live")
-        await virsh.must(domain.host, "attach-interface", domain.name, "bridge", BRIDGE, *words)
+        """`virsh attach-device`: `attach-interface` wants a boot ROM, which is not there. Raises StepFailed."""
+        await self._device(domain, "attach-device", plugged_nic(mac))
 
     async def detach_nic(self, domain: Domain, mac: str) -> None:
         """`virsh detach-interface`; returns when the domU has let go of it. Raises StepFailed."""
@@ -258,6 +268,11 @@ class LibvirtToolstack(QemuToolstack):
         if written.status != 0:
             raise StepFailed(f"dom0 cannot write {file}: {written.output.strip()}")
         await virsh.must(domain.host, command, domain.name, file, "--live")
+
+
+def _moved(command: str, slot: Slot) -> str:
+    """Return a script that prints the description of a domU that is there, with the ports of another slot."""
+    return f"virsh --quiet {command} | sed 's|/dev/virtio-ports/[^.]*[.]|/dev/virtio-ports/{slot.name}.|g'"
 
 
 class _Refused(StepFailed):

@@ -88,6 +88,13 @@ def plugged_disk(disk: Disk, number: int) -> tuple[str, str]:
     return tostring(_disk(disk, FIRST_PLUGGED + number), encoding="unicode"), disk_name(FIRST_PLUGGED + number)
 
 
+def plugged_nic(mac: str) -> str:
+    """Return a network card that is plugged in as libvirt is told of it."""
+    card = _nic(mac, "virtio")
+    SubElement(card, "rom", enabled="no")
+    return tostring(card, encoding="unicode")
+
+
 def memory_module(size: int) -> str:
     """Return a memory module of `size` MiB as libvirt is told of it."""
     module = Element("memory", model="dimm")
