@@ -30,16 +30,12 @@ if TYPE_CHECKING:
     from harness.cell import Cell
 
 
-# The weight that a group of processes has in cgroups v2, and by how much a step of `nice` changes it in Linux
-# (Documentation/admin-guide/cgroup-v2.rst; kernel/sched/core.c, sched_prio_to_weight).
-WEIGHT, STEP = 100, 1.25
-
-
 class LibvirtToolstack(QemuToolstack):
     """Runs `virsh` in dom0. A second monitor of the domU's QEMU looks on: it tells why and when something stopped.
 
     CPU times are read from dom0's kernel as without libvirt: `virsh domstats` asks a busy domU's QEMU, which may take
     it half a minute on the one CPU that both share, and then says what was true at some moment of it.
+    Weights are those of threads, for `virsh schedinfo` wants groups of processes.
     """
 
     def __init__(self) -> None:
@@ -211,11 +207,6 @@ class LibvirtToolstack(QemuToolstack):
         """`virsh vcpupin` for each vCPU. Raises StepFailed."""
         for number in range(domain.config.vcpus):
             await virsh.must(domain.host, "vcpupin", domain.name, str(number), str(cpu), "--live")
-
-    async def set_weight(self, domain: Domain, weight: int) -> None:
-        """`virsh schedinfo`, as much less as that much `nice` is in Linux. Raises StepFailed."""
-        value = max(1, round(WEIGHT / STEP**weight))
-        await virsh.must(domain.host, "schedinfo", domain.name, "--live", "--set", f"cpu_shares={value}")
 
     async def stopped(self, domain: Domain) -> Stop:
         """Wait for QEMU's word on why the domU has stopped, or begins anew. Raises QmpFailed."""
