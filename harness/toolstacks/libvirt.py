@@ -35,7 +35,7 @@ class LibvirtToolstack(QemuToolstack):
 
     CPU times are read from dom0's kernel as without libvirt: `virsh domstats` asks a busy domU's QEMU, which may take
     it half a minute on the one CPU that both share, and then says what was true at some moment of it.
-    Weights are those of threads, for `virsh schedinfo` wants groups of processes.
+    Weights are set where Linux has them for sessions (autogroup): `virsh schedinfo` wants cgroups.
     """
 
     def __init__(self) -> None:
@@ -207,6 +207,13 @@ class LibvirtToolstack(QemuToolstack):
         """`virsh vcpupin` for each vCPU. Raises StepFailed."""
         for number in range(domain.config.vcpus):
             await virsh.must(domain.host, "vcpupin", domain.name, str(number), str(cpu), "--live")
+
+    async def set_weight(self, domain: Domain, weight: int) -> None:
+        """Set the nice value of the domU's session: libvirt starts each QEMU in one of its own. Raises StepFailed."""
+        script = f"echo {weight} >/proc/$(cat /run/libvirt/qemu/{domain.name}.pid)/autogroup"
+        answer = await domain.host.machine.command.run(script)
+        if answer.status != 0:
+            raise StepFailed(f"{domain.name}: its weight cannot be set: {answer.output.strip()}")
 
     async def stopped(self, domain: Domain) -> Stop:
         """Wait for QEMU's word on why the domU has stopped, or begins anew. Raises QmpFailed."""
