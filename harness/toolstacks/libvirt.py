@@ -139,7 +139,7 @@ class LibvirtToolstack(QemuToolstack):
         slot = host.take()
         file = f"/run/{slot.name}.xml"
         try:
-            taken = f"{_moved(f'save-image-dumpxml {path}', slot)} >{file}"
+            taken = f"{{ {_moved(f'save-image-dumpxml {path}', slot)}; }} >{file}"
             restore = f"{taken} && virsh --quiet restore {path} --xml {file} --running"
             return await self._make(cell, config, host, slot, restore)
         except _Refused as refused:
@@ -161,7 +161,7 @@ class LibvirtToolstack(QemuToolstack):
             await self._script(
                 domain.host,
                 # "Unsafe", because libvirt cannot tell that a disk's image is the same in both places.
-                f"{_moved(f'dumpxml {domain.name} --migratable', slot)} >{file} && "
+                f"{{ {_moved(f'dumpxml {domain.name} --migratable', slot)}; }} >{file} && "
                 "virsh --quiet migrate --live --unsafe --persistent --undefinesource "
                 f"--xml {file} --persistent-xml {file} {domain.name} qemu+tcp://{address}/system tcp://{address}",
             )
@@ -270,7 +270,8 @@ class LibvirtToolstack(QemuToolstack):
 
 def _moved(command: str, slot: Slot) -> str:
     """Return a script that prints the description of a domU that is there, with the ports of another slot."""
-    return f"virsh --quiet {command} | sed 's|/dev/virtio-ports/[^.]*[.]|/dev/virtio-ports/{slot.name}.|g'"
+    ports = f"s|/dev/virtio-ports/[^.]*[.]|/dev/virtio-ports/{slot.name}.|g"
+    return f"set -o pipefail; virsh --quiet {command} | sed '{ports}'"
 
 
 class _Refused(StepFailed):
