@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "hypervisors"
 # The environment's variable for folders with hypervisors of the user's.
 FOLDERS = "TESTBED_HYPERVISORS"
 # Those of harness.toolstacks.
-TOOLSTACKS = ("qemu", "xl")
+TOOLSTACKS = ("libvirt", "qemu", "xl")
 
 # What an image of a Linux kernel calls it, and where the image of any kernel has its release.
 KERNEL, RELEASE = "vmlinux", "release"

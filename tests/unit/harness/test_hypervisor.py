@@ -13,11 +13,12 @@ import pytest
 
 from base.errors import UsageError
 from base.yamlmodel import YamlError, load_folder
-from harness.hypervisor import FOLDER, Boot, Hypervisor, find_hypervisor
+from harness.hypervisor import FOLDER, TOOLSTACKS, Boot, Hypervisor, find_hypervisor, load_hypervisors
 from harness.kernel import BuildIdPlace, find_build_id, identify, identify_hypervisor
 from harness.resolve import Resolved
 from harness.runspec import RunSpec
 from harness.steps.answering import boot_silence
+from harness.toolstacks import find_toolstack
 from harness.verbs import StepFailed
 from harness.worker import run_cell
 from results.model import Result
@@ -187,3 +188,10 @@ def test_a_hypervisor_without_a_build_id_cannot_be_told(run_xen: Callable[..., R
     result = run_xen(STARTS, "hello", file=elf(tmp_path / "bare", note=b""))
     assert result.raw == "fail"
     assert "has no build id by which to tell it" in result.message
+
+
+def test_every_toolstack_that_a_file_may_name_is_there() -> None:
+    for name in TOOLSTACKS:
+        assert find_toolstack(name)
+    # A user's file is held against the same names.
+    assert {found.toolstack for found in load_hypervisors().values()} <= {None, *TOOLSTACKS}
