@@ -130,10 +130,10 @@ class Domain:
 
     async def _watch(self) -> str:
         try:
-            found = await self.fate.expect(re.compile(rb"ended (\d+)\r?\n(.*?)ended\.", re.DOTALL))
+            found = await self.fate.expect(re.compile(rb"ended (\d+|unknown)\r?\n(.*?)ended\.", re.DOTALL))
         except ConsoleClosed:
             return "dom0 is gone"
-        status, said = int(found.groups[0]), found.groups[1].decode(errors="replace").strip()
+        status, said = found.groups[0].decode(), found.groups[1].decode(errors="replace").strip()
         return f"exit status {status}" + (f": {said}" if said else "")
 
     async def release(self) -> None:

@@ -38,7 +38,7 @@ async def dom0_speaks(cell: Cell, machine: Machine) -> None:
             if count == RESETS:
                 break
             cell.journal.note(f"the firmware did not see its disk in time (`{found.text.decode()}`): reset {count + 1}")
-            await _reset(machine)
+            await machine.qmp.reset(reboots=machine.spec.may_reboot)
     finally:
         hello.cancel()
         await asyncio.wait({hello})
@@ -46,14 +46,3 @@ async def dom0_speaks(cell: Cell, machine: Machine) -> None:
         f"the firmware did not see its disk in time in {RESETS + 1} starts",
         hint="QEMU resets a drive in another thread, which this host does not let run soon enough: is it very busy?",
     )
-
-
-async def _reset(machine: Machine) -> None:
-    # By QMP it is a shutdown as well, if that is what a reset stands for.
-    if not machine.spec.may_reboot:
-        await machine.qmp.execute("set-action", reboot="reset")
-    seen = len(machine.qmp.events)
-    await machine.qmp.execute("system_reset")
-    await machine.qmp.event("RESET", since=seen)
-    if not machine.spec.may_reboot:
-        await machine.qmp.execute("set-action", reboot="shutdown")

@@ -92,6 +92,15 @@ class Qmp:
         assert found is not None
         return found
 
+    async def reset(self, *, reboots: bool = False) -> None:
+        """Reset the machine; then a reset from inside shuts it down again, unless it `reboots`. Raises QmpFailed."""
+        await self.execute("set-action", reboot="reset")
+        seen = len(self.events)
+        await self.execute("system_reset")
+        await self.event("RESET", since=seen)
+        if not reboots:
+            await self.execute("set-action", reboot="shutdown")
+
     async def close(self) -> None:
         """End the session; what QEMU had still to say is lost. Never raises for a peer that is gone."""
         try:

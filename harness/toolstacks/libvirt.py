@@ -21,7 +21,7 @@ from harness.toolstacks import (
     virsh,
 )
 from harness.toolstacks.ballooning import settle
-from harness.toolstacks.libvirt_xml import domain_xml, memory_module, plugged_disk, plugged_nic
+from harness.toolstacks.libvirt_xml import domain_xml, plugged_disk, plugged_nic
 from harness.toolstacks.qemu import QemuToolstack
 from harness.verbs import StepFailed
 from sim.shell import Answer
@@ -41,6 +41,8 @@ class LibvirtToolstack(QemuToolstack):
     def __init__(self) -> None:
         # Of each domU the disks that were plugged in, by their names here and there.
         self._plugged: dict[str, dict[str, str]] = {}
+        # Of each domU how many events had come when one of them last told how it stopped: a reset one goes on.
+        self._told: dict[str, int] = {}
 
     async def ready(self, cell: Cell) -> str:
         """Let libvirt ask QEMU whether it makes domUs of the hypervisor's. Raises StepFailed."""
@@ -77,7 +79,7 @@ class LibvirtToolstack(QemuToolstack):
         except BaseException:
             await domain.release()
             raise
-        self._plugged[config.name] = {}
+        self._plugged[config.name], self._told[config.name] = {}, 0
         return domain
 
     async def _script(self, host: Host, script: str) -> None:
@@ -174,6 +176,7 @@ class LibvirtToolstack(QemuToolstack):
         moved = await self._open(cell, domain.config, to, slot)
         await self._script(to, f"libvirt-slot {domain.name} {slot.name} </dev/null >/dev/null 2>&1 &")
         await while_alive(moved, f"{domain.name} ended at once", moved.qmp.connect(to.machine.port(slot.port("qmp"))))
+        self._told[domain.name] = 0
         return moved, Migrated(total=took, downtime=None, sent=None)
 
     async def set_memory(self, domain: Domain, target: int) -> int:
@@ -196,11 +199,11 @@ class LibvirtToolstack(QemuToolstack):
         await virsh.must(domain.host, "setvcpus", domain.name, str(count), "--live")
 
     async def attach_memory(self, domain: Domain, size: int) -> None:
-        """`virsh attach-device` of a memory module. Raises StepFailed."""
-        await self._device(domain, "attach-device", memory_module(size))
+        """Refuse: its description gives no domU room for modules. Raises StepFailed."""
+        raise StepFailed(f"{domain.name} has no room for {size} MiB more", hint="give the scenario a `needs:`")
 
     async def detach_memory(self, domain: Domain) -> None:
-        """Refuse: nothing was plugged in that could be named. Raises StepFailed."""
+        """Refuse, likewise. Raises StepFailed."""
         raise StepFailed(f"{domain.name} has no memory that was plugged in")
 
     async def pin(self, domain: Domain, cpu: int) -> None:
@@ -218,8 +221,12 @@ class LibvirtToolstack(QemuToolstack):
     async def stopped(self, domain: Domain) -> Stop:
         """Wait for QEMU's word on why the domU has stopped, or begins anew. Raises QmpFailed."""
         event = await domain.qmp.event(
-            ("SHUTDOWN", "GUEST_PANICKED", "RESET"), where=lambda event: bool(event["data"].get("guest", True))
+            ("SHUTDOWN", "GUEST_PANICKED", "RESET"),
+            since=self._told.get(domain.name, 0),
+            # Resets of ours say that they are none of the guest's.
+            where=lambda event: bool(event["data"].get("guest", True)),
         )
+        self._told[domain.name] = domain.qmp.events.index(event) + 1
         return "crash" if event["event"] == "GUEST_PANICKED" else STOPS[str(event["data"]["reason"])]
 
     async def attach_disk(self, domain: Domain, disk: Disk) -> None:

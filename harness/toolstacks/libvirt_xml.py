@@ -95,14 +95,6 @@ def plugged_nic(mac: str) -> str:
     return tostring(card, encoding="unicode")
 
 
-def memory_module(size: int) -> str:
-    """Return a memory module of `size` MiB as libvirt is told of it."""
-    module = Element("memory", model="dimm")
-    target = SubElement(module, "target")
-    _text(target, "size", str(size), unit="MiB")
-    return tostring(module, encoding="unicode")
-
-
 def _disk(disk: Disk, number: int, *, read_only: bool = False) -> Element:
     kind, attribute = ("block", "dev") if disk.block_device else ("file", "file")
     top = Element("disk", type=kind, device="disk")

@@ -153,11 +153,7 @@ class QemuToolstack:
 
     async def reboot(self, domain: Domain) -> None:
         """Reset the domU's machine. Raises QmpFailed."""
-        seen = len(domain.qmp.events)
-        await domain.qmp.execute("set-action", reboot="reset")
-        await domain.qmp.execute("system_reset")
-        await domain.qmp.event("RESET", since=seen)
-        await domain.qmp.execute("set-action", reboot="shutdown")
+        await domain.qmp.reset()
 
     async def destroy(self, domain: Domain) -> None:
         """End the domU's QEMU, if it has not ended, and wait for its end. Raises QmpFailed."""

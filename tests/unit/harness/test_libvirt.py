@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness.domain import Disk, DiskUse, DomainConfig, Nic
+from harness.domain import Disk, DiskUse, Domain, DomainConfig, Nic
 from harness.host import Slot
 from harness.hypervisor import find_hypervisor
 from harness.toolstacks import virsh
+from harness.toolstacks.libvirt import LibvirtToolstack
 from harness.toolstacks.libvirt_xml import QEMU, domain_xml, plugged_disk
 from harness.verbs import StepFailed
+from sim.qmp import Qmp
 from sim.shell import Answer
 
 DISK = Disk("data", 16, "/run/disks/data/image")
@@ -133,3 +139,18 @@ def test_the_hypervisor_is_described() -> None:
 )
 def test_its_errors_are_told(output: str, told: str) -> None:
     assert virsh.said(Answer(1, output)) == told
+
+
+def test_each_reset_of_the_guest_is_told_once(tmp_path: Path) -> None:
+    qmp = Qmp("u1", tmp_path / "u1.jsonl", began=0.0)
+    reset = {"event": "RESET", "data": {"guest": False, "reason": "host-qmp-system-reset"}, "timestamp": {"seconds": 1}}
+    theirs = {"event": "RESET", "data": {"guest": True, "reason": "guest-reset"}, "timestamp": {"seconds": 2}}
+    off = {"event": "SHUTDOWN", "data": {"guest": True, "reason": "guest-shutdown"}, "timestamp": {"seconds": 3}}
+    qmp.events += [reset, theirs, reset, off]
+    domain = cast(Domain, SimpleNamespace(name="u1", qmp=qmp))
+    toolstack = LibvirtToolstack()
+
+    async def told() -> list[str]:
+        return [await toolstack.stopped(domain) for _ in range(2)]
+
+    assert asyncio.run(told()) == ["reset", "power-off"]

@@ -21,7 +21,7 @@ from results.page.cells import _measured
 from results.page.environment import POLICY
 from results.page.gather import gather
 from results.page.grid import build_grid
-from results.page.jobs import Job
+from results.page.jobs import Job, recall, remembered
 from results.page.model import Column
 from results.page.plots import charts_of
 from results.page.times import times_of
@@ -309,3 +309,15 @@ def test_a_died_run_and_a_damaged_journal_still_give_pages(tmp_path: Path) -> No
 @pytest.mark.parametrize(("seconds", "text"), [(0.004, "0.00 s"), (3.14, "3.1 s"), (125.9, "2 min 05 s")])
 def test_times_for_people(seconds: float, text: str) -> None:
     assert took(seconds) == text
+
+
+def test_a_page_remembers_whatever_its_notes_say(tmp_path: Path) -> None:
+    notes = ("an end --> of a comment, <b>, \u2028", "\n<!-- testbed {} -->\n")
+    measured = (("20261127T000000Z-aaaaaa", "runs/x/index.html", {"boot": 1.5}),)
+    line = remembered("key", measured, notes)
+    assert line.count("-->") == 1, "nothing of it ends the comment early"
+    (tmp_path / "index.html").write_text(f"<p>what is before it</p>{line}", encoding="utf-8")
+    assert recall(tmp_path, "key") == (measured, notes)
+    assert recall(tmp_path, "another") is None
+    (tmp_path / "index.html").write_text("<p>cut off", encoding="utf-8")
+    assert recall(tmp_path, "key") is None
