@@ -130,7 +130,12 @@ class Index:
 
         To weigh is to say something about the product, or to have been edited.
         """
-        return self._settle(self._latest_places)
+        while True:
+            chosen = self._settle(self._latest_places)
+            # Where the newest does not weigh, one before it may do so by now: it may have been edited.
+            light = [rows[0].result.cell.id for rows in chosen if not _weighs(rows[0])]
+            if not self._refresh([row for cell in light for (row,) in self._cell_places(cell)]):
+                return chosen
 
     def of_runs(self, runs: Sequence[Run]) -> list[Stored]:
         """Return all results of some runs, newest run first, by cell and attempt."""
@@ -267,7 +272,7 @@ class Index:
             attempt,
             read.settled,
             read.stamp,
-            result.speaks or stored.edited,
+            _weighs(stored),
             self._key(result.cell.model_dump_json()),
             self._key(json.dumps(dict(stored.inputs), sort_keys=True)),
             None if reason is None else self._key(reason.model_dump_json()),
@@ -340,6 +345,10 @@ def _time(run: Run) -> int:
         return (run.directory / CELLS).stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def _weighs(stored: Stored) -> bool:
+    return stored.result.speaks or stored.edited
 
 
 def _stamp(directory: Path) -> tuple[str, int]:
