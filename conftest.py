@@ -1,3 +1,3 @@
-"""Lets pytest collect the scenarios."""
+"""Lets pytest collect the scenarios, and gives tests their machines."""
 
-pytest_plugins = ["harness.pytest_plugin"]
+pytest_plugins = ["harness.pytest_plugin", "harness.live.fixtures"]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from base.errors import InfraError
 from sim.bootable import is_compressed
-from sim.machine import MachineSpec
+from sim.spec import MachineSpec
 
 SECTOR = 512
 MIB = 1 << 20
@@ -115,12 +115,17 @@ def partition_table(partitions: Iterable[Partition]) -> bytes:
     return bytes(446) + b"".join(entries).ljust(64, b"\0") + b"\x55\xaa"
 
 
-def _make_ext2(path: Path, place: Partition, tree: Path) -> None:
+def find_mke2fs() -> str:
+    """Return the program that makes file systems. Raises InfraError."""
     program = shutil.which(MKE2FS, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if program is None:
         raise InfraError(f"{MKE2FS} is not on this host", hint="apt-get install e2fsprogs")
+    return program
+
+
+def _make_ext2(path: Path, place: Partition, tree: Path) -> None:
     options = ["-q", "-F", "-t", "ext2", "-m", "0", "-d", str(tree), "-E", f"offset={place.start},root_owner=0:0"]
-    command = [program, *options, str(path), f"{place.length // 1024}k"]
+    command = [find_mke2fs(), *options, str(path), f"{place.length // 1024}k"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise InfraError(f"cannot make the file system of dom0's disk: {done.stderr.strip()}")

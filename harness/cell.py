@@ -15,10 +15,11 @@ from typing import IO, Any, TypeVar
 from harness.bootdisk import boot_from_disk
 from harness.domain import Disk, Domain, while_alive
 from harness.gdb import Debugger
-from harness.host import Host, make_slots, slots_for
+from harness.host import Host
 from harness.hypervisor import Hypervisor
 from harness.kernel import KernelIdentity
 from harness.links import Link, Links
+from harness.machine import machine_spec, ports_of, slots_of
 from harness.runspec import RunSpec
 from harness.toolstacks import Toolstack, find_toolstack
 from harness.verbs import StepFailed
@@ -27,12 +28,13 @@ from results.model import Scalar
 from sim.console import Console
 from sim.deadline import Budget
 from sim.errors import QmpFailed
-from sim.machine import Machine, MachineSpec, Ram
+from sim.machine import Machine
 from sim.platform import DOM0
 from sim.qemu import QemuBinary
 from sim.qmp import Qmp
 from sim.shell import Answer, Shell
 from sim.snapshot import copied_memory, memory_file, saved_memory
+from sim.spec import Ram
 
 T = TypeVar("T")
 # So much of a command is told in an error.
@@ -82,34 +84,24 @@ class Cell:
         self.disks: dict[str, Disk] = {}
         # What steps leave for later steps of their kind, by a name of theirs.
         self.notes: dict[str, Any] = {}
-        wanted = spec.scenario.machine
-        self.machine_spec = MachineSpec(
-            platform=spec.platform,
+        self.machine_spec = machine_spec(
+            spec,
             qemu=qemu,
-            firmware=spec.firmware,
             kernel=kernel,
             initrd=initrd,
-            append=spec.append,
             hypervisor=hypervisor,
-            hypervisor_args=spec.hypervisor.arguments,
-            entry=spec.hypervisor.entry,
-            cpus=wanted.cpus or spec.platform.cpus,
-            memory=max(wanted.memory, spec.platform.memory),
+            bios=bios,
             args=args,
             may_reboot=may_reboot,
-            alarms=spec.hypervisor.alarms,
-            bios=bios,
         )
-        # Without a channel to dom0 nobody could ask for a domU.
-        slots = slots_for(len(spec.scenario.domus)) if spec.platform.consoles.command else 0
-        self._slots = make_slots(slots, debugged=True)
+        self._slots = slots_of(spec)
         self._loader = loader
         self.directory = directory
         self._stack = stack
         self._hosts: dict[str, Host] = {}
         # How many processes each domU has had.
         self.incarnations: Counter[str] = Counter()
-        self._links = Links(spec.scenario.hosts, wanted.shared_disk)
+        self._links = Links(spec.scenario.hosts, spec.scenario.machine.shared_disk)
         stack.callback(self._links.close)
 
     @property
@@ -169,13 +161,12 @@ class Cell:
         """
         link = self._links.of(name, self.spec.platform)
         also = also or Link()
-        ports = tuple(port for slot in self._slots for port in slot.ports)
         spec = replace(
             self.machine_spec,
             name=name,
             hostname=hostname or name,
             random=random,
-            ports=ports,
+            ports=ports_of(self._slots),
             args=(*self.machine_spec.args, *link.args, *also.args),
             fds=(*link.fds, *also.fds),
             ram=self._memory(name, saved, again=again),

@@ -9,15 +9,24 @@ from collections.abc import Sequence
 
 from base.errors import EXIT_INFRA, EXIT_INTERRUPTED, EXIT_USAGE, TestbedError
 
-# Command -> module with `main(argv) -> int`, and its line in --help. Imported only when asked for.
+# Command -> module with `main(argv) -> int` or `module:function`, and its line in --help. Lazily imported.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("harness.commands.run", "boot the hypervisors, run the scenarios, print the matrix"),
     "boot": ("harness.commands.boot", "an interactive console on a simulated machine"),
+    "debug": ("harness.commands.debug", "gdb at dom0 or a domU of a simulated machine, or where a cell fails"),
+    "trace": ("harness.commands.trace", "a domU's hypercalls, exits and interrupts: counted, timed, drawn"),
+    "reproduce": ("harness.commands.reproduce", "a cell's bare QEMU command, run here or bundled for others"),
+    "record": ("harness.commands.record", "record a boot, instruction by instruction"),
+    "replay": ("harness.commands.replay", "replay a recorded boot, and tell whether it was the same"),
+    "shell": ("harness.commands.shell", "Python with a simulated machine in it"),
     "matrix": ("harness.commands.matrix", "print the matrix from the results there are"),
     "compare": ("results.cli_compare", "what broke between two runs, and what changed beside it"),
     "baseline": ("results.cli_baseline", "give a run a name, to compare others with"),
     "results": ("results.cli_results", "list runs, a cell's history; verify that evidence is as it was"),
     "page": ("harness.commands.page", "write the status page, a folder of static files"),
+    "new-scenario": ("harness.commands.new:scenario", "write a scenario to begin with"),
+    "new-platform": ("harness.commands.new:platform", "write a platform to begin with"),
+    "lint": ("harness.commands.lint", "check YAML files: each mistake by file, line and column"),
     "list": ("harness.commands.listing", "list platforms, hypervisors, scenarios or cells"),
     "images": ("harness.commands.images", "list, build, verify or remove images"),
     "templates": ("harness.commands.templates", "list or remove the saved machines from which cells start warm"),
@@ -39,7 +48,7 @@ state:      TESTBED_CACHE and TESTBED_RESULTS name the folders (default: XDG's c
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the first word."""
-    lines = "\n".join(f"  {name:9} {text}" for name, (_, text) in COMMANDS.items())
+    lines = "\n".join(f"  {name:12} {text}" for name, (_, text) in COMMANDS.items())
     made = argparse.ArgumentParser(
         prog="testbed",
         usage="testbed COMMAND [ARGUMENT...]",
@@ -65,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         return _unknown(words[0])
     try:
-        code: int = importlib.import_module(COMMANDS[words[0]][0]).main(words[1:])
+        module, _, function = COMMANDS[words[0]][0].partition(":")
+        code: int = getattr(importlib.import_module(module), function or "main")(words[1:])
     except TestbedError as error:
         tell(error)
         return error.exit_code

@@ -19,7 +19,7 @@ from harness.verbs import verbs
 # The form in which templates are kept: another number makes all of them anew.
 FORM = "1"
 # Modules of ours, besides those of the verbs, that make a machine and what runs on it.
-_MAKERS = ("harness.cell", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
+_MAKERS = ("harness.cell", "harness.machine", "harness.domain", "harness.host", "harness.frozen", "harness.warm")
 # What a platform's file says that makes no other machine.
 _IDLE = {"title", "note", "device_tree", "images", "own_firmware"}
 # What a hypervisor's file says that makes the machine and its domains.

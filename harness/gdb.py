@@ -205,16 +205,18 @@ class Gdb:
         """Write memory. Raises GdbRefused."""
         await self.command(f"-data-write-memory-bytes {address:#x} {data.hex()}")
 
-    async def insert(self, symbol: str) -> tuple[str, int]:
+    async def insert(self, symbol: str, condition: str = "") -> tuple[str, int]:
         """Set a breakpoint at the first instruction of a function; returns its number and address. Raises GdbRefused.
 
-        In big-endian kernels (ELFv1) a function's own name is its descriptor's; its code has a dot before it.
+        It stops where `condition` is true. In big-endian kernels (ELFv1) a function's own name is its descriptor's; its
+        code has a dot before it.
         """
+        options = f'-c "{condition}" ' if condition else ""
         try:
-            made = await self.command(f"-break-insert \"*'.{symbol}'\"")
+            made = await self.command(f"-break-insert {options}\"*'.{symbol}'\"")
         except GdbRefused:
             try:
-                made = await self.command(f"-break-insert \"*'{symbol}'\"")
+                made = await self.command(f"-break-insert {options}\"*'{symbol}'\"")
             except GdbRefused as error:
                 raise GdbRefused(f"no breakpoint at {symbol}: {error}", hint="as `nm vmlinux` shows it") from error
         return made["bkpt"]["number"], int(made["bkpt"]["addr"], 0)
@@ -254,18 +256,25 @@ async def at_stub(debugger: Debugger, symbols: Path, end: socket.socket, log: Pa
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=log.parent) as name, log.open("a") as transcript:
         folder = Path(name)
-        with _listen(folder) as listener:
-            relay = asyncio.create_task(_relay(listener, end), name=f"gdb-relay-{log.stem}")
+        async with relayed(folder, end):
+            gdb = await Gdb.start(debugger, symbols, folder, transcript)
             try:
-                gdb = await Gdb.start(debugger, symbols, folder, transcript)
-                try:
-                    yield gdb
-                finally:
-                    await gdb.leave()
+                yield gdb
             finally:
-                relay.cancel()
-                await asyncio.wait({relay})
-                end.close()
+                await gdb.leave()
+
+
+@contextlib.asynccontextmanager
+async def relayed(folder: Path, end: socket.socket) -> AsyncIterator[None]:
+    """Let the first who connects to the socket `stub` in a folder speak to `end`, which the block's end closes."""
+    with _listen(folder) as listener:
+        relay = asyncio.create_task(_relay(listener, end), name=f"gdb-relay-{folder.name}")
+        try:
+            yield
+        finally:
+            relay.cancel()
+            await asyncio.wait({relay})
+            end.close()
     if not relay.cancelled():
         relay.result()
 

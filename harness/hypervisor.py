@@ -252,14 +252,15 @@ def load_from(folders: tuple[Path, ...]) -> dict[str, Hypervisor]:
         if not folder.is_dir():
             raise UsageError(f"no folder of hypervisors at {folder}", hint=f"see --hypervisors, and {FOLDERS}")
         for path in sorted(folder.glob("*.yaml")):
-            hypervisor = _load_own(path)
+            hypervisor = load_one(path)
             if hypervisor.name in found:
                 raise YamlError([f"{path}:1:1: there is a hypervisor '{hypervisor.name}' already: choose another name"])
             found[hypervisor.name] = hypervisor.below(folder)
     return found
 
 
-def _load_own(path: Path) -> Hypervisor:
+def load_one(path: Path) -> Hypervisor:
+    """Read a hypervisor's file with all that only a look at other files can tell. Raises YamlError, UsageError."""
     document = parse(path)
     hypervisor = validate(document, Hypervisor)
     problems = []

@@ -138,6 +138,8 @@ class PlannedCell:
             return (
                 f"{self.platform.name} has at most {most} CPU{'s' if most > 1 else ''}, the scenario is about {wanted}"
             )
+        if self.scenario.machine.screen and not self.platform.screen:
+            return f"{self.platform.name} has no screen, the scenario is about it"
         if self.scenario.machine.boot == "disk" and self.loader is None:
             return (
                 f"{self.platform.name} with {self.firmware} starts no boot loader from a disk, "

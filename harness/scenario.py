@@ -32,12 +32,14 @@ class MachineWish(Model):
     """What a scenario wants of dom0's machine beyond the platform's own: CPUs, memory (at
     least so much) and a shared disk in MiB.
 
-    `boot` says who loads dom0's kernel: QEMU (`kernel`), or a boot loader that the firmware finds on a `disk`.
+    With a `screen` it has one, if the platform can. `boot` says who loads dom0's kernel: QEMU (`kernel`), or a boot
+    loader that the firmware finds on a `disk`.
     """
 
     cpus: int = Field(default=0, ge=0)
     memory: int = Field(default=0, ge=0)
     shared_disk: int = Field(default=0, ge=0)
+    screen: bool = False
     boot: Literal["kernel", "disk"] = "kernel"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,14 +37,21 @@ class _Ending:
     message: str
 
 
-def run_cell(spec: RunSpec, directory: Path, facts: Mapping[str, Scalar] | None = None) -> Result:
+AtFailure = Callable[[Cell, StepResult], Awaitable[None]]
+
+
+def run_cell(
+    spec: RunSpec, directory: Path, facts: Mapping[str, Scalar] | None = None, at_failure: AtFailure | None = None
+) -> Result:
     """Execute a cell in this process and return its result; `directory` must be empty. `facts` go into the result.
+
+    `at_failure` gets the cell the moment that a step has not passed, before anything else is asked of its machine.
 
     Trouble of any kind becomes a verdict with its evidence, never an exception; only KeyboardInterrupt, and
     OSError when the directory cannot be written, come through.
     """
     atomic_write(directory / FILE, spec.model_dump_json(by_alias=True, indent=1) + "\n")
-    return asyncio.run(_Run(spec, directory, facts or {}).execute())
+    return asyncio.run(_Run(spec, directory, facts or {}, at_failure).execute())
 
 
 def leave_out(run: str, cell: CellId, reason: str, directory: Path) -> Result:
@@ -59,7 +66,10 @@ def leave_out(run: str, cell: CellId, reason: str, directory: Path) -> Result:
 class _Run:
     """One execution: the steps in turn, the journal beside them."""
 
-    def __init__(self, spec: RunSpec, directory: Path, facts: Mapping[str, Scalar]) -> None:
+    def __init__(
+        self, spec: RunSpec, directory: Path, facts: Mapping[str, Scalar], at_failure: AtFailure | None
+    ) -> None:
+        self._at_failure = at_failure
         self._spec = spec
         self._directory = directory
         self._journal = Journal(directory)
@@ -157,6 +167,8 @@ class _Run:
                 if warm and section == "prepare":
                     await warm.keep(index + 1)
                 continue
+            if self._at_failure is not None:
+                await self._at_failure(cell, result)
             await self._keep_evidence(cell)
             on = self._spec.scenario.checklist and section == "feature"
             if not on or ending.verdict is Verdict.INFRA or not cell.excuse_domains():

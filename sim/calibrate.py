@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sim.bootsector import boot_sector, printed
 from sim.deadline import Budget, read_usage
-from sim.machine import Machine, MachineSpec
+from sim.machine import Machine
 from sim.platform import Architecture, find_platform
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 # A machine whose firmware is up after half a second of CPU time, without a guest...
 PLATFORM, FIRMWARE = "g5", "openbios"

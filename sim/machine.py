@@ -8,24 +8,23 @@ import shlex
 import socket
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from base.errors import TestbedError
-from sim.alarms import AlarmRule, linux_alarms
+from sim.alarms import linux_alarms
 from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
-from sim.loading import Entry, Loading
 from sim.lost import LostCpu, lost_cpus, wake
-from sim.platform import DOM0, Platform
-from sim.qemu import QemuBinary, QemuProcess
+from sim.platform import DOM0
+from sim.qemu import QemuProcess
 from sim.qmp import Qmp
 from sim.rsp import StubRefused
 from sim.shell import Shell
+from sim.spec import MachineSpec
 from sim.stub import CHARDEV, close_stub, open_stub
 
 T = TypeVar("T")
@@ -40,110 +39,6 @@ GREETING = Budget(work=30, idle=30, wall=120)
 LAST_LINES = 40
 # Between the hang-up of a line and the news of QEMU's end (s).
 HANG_UP_PATIENCE = 1.0
-# QEMU's own limit for one virtio-serial device (VIRTIO_SERIAL_MAX_PORTS is 511; its default is 31).
-MAX_PORTS = 31
-
-
-@dataclass(frozen=True)
-class Ram:
-    """The file that is a machine's memory, by its descriptor. What is written to a `private` one stays in QEMU."""
-
-    descriptor: int
-    private: bool
-
-    @property
-    def backend(self) -> str:
-        """QEMU's object for it, called `ram`, but for its size."""
-        return f"memory-backend-file,id=ram,mem-path=/proc/self/fd/{self.descriptor},share={_switch(not self.private)}"
-
-
-def _switch(on: bool) -> str:
-    return "on" if on else "off"
-
-
-@dataclass(frozen=True)
-class MachineSpec:
-    """What to start. `ports` are named virtio-serial ports; `memory` is in MiB; `args` go to QEMU as they are.
-
-    `name` is what its evidence is called after, `hostname` its dom0 ("": the same); `fds` are descriptors that `args`
-    speak of, handed down as they are. `alarms` are looked for on its consoles besides those of any Linux. Unless it
-    `may_reboot`, a reset from inside stops the machine, as a power-off does. Its memory is QEMU's own, or the file
-    `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
-    A `hypervisor` that is not dom0's kernel starts first, with arguments of its own, and enters that as `entry` says.
-    `bios` is a firmware of the user's, in place of the platform's default.
-    """
-
-    platform: Platform
-    qemu: QemuBinary
-    firmware: str
-    name: str = DOM0
-    hostname: str = ""
-    random: bool = True
-    kernel: Path | None = None
-    initrd: Path | None = None
-    append: str = ""
-    hypervisor: Path | None = None
-    hypervisor_args: str = ""
-    entry: Entry = "kernel"
-    memory: int = 0
-    cpus: int = 1
-    ports: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-    fds: tuple[int, ...] = ()
-    may_reboot: bool = False
-    alarms: tuple[AlarmRule, ...] = ()
-    ram: Ram | None = None
-    incoming: bool = False
-    bios: Path | None = None
-
-    @property
-    def kernel_command_line(self) -> str:
-        """The kernel's arguments: console 0 for its log, the second one for commands."""
-        consoles = self.platform.consoles
-        parts = [
-            f"console={consoles.log}",
-            f"testbed.hostname={self.hostname or self.name}",
-            f"testbed.command={consoles.command}" if consoles.command else "",
-            self.platform.kernel_args,
-            self.append,
-        ]
-        return " ".join(part for part in parts if part)
-
-    def arguments(self, fds: dict[str, int]) -> list[str]:
-        """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
-        firmware = self.platform.options(self.firmware)
-        memory = self.memory or self.platform.memory
-        backend = "memory-backend=ram" if self.ram else ""
-        machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
-        args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
-        args += ["-m", str(memory), "-smp", str(self.cpus)]
-        if self.cpus > 1 and self.platform.cpu_threads == "single":
-            args += ["-accel", "tcg,thread=single"]
-        if self.ram:
-            args += ["-object", f"{self.ram.backend},size={memory}M"]
-        args += [*self.platform.args, *firmware.args]
-        if self.random and self.platform.random:
-            args += ["-device", self.platform.random]
-        if self.bios:
-            args += ["-bios", str(self.bios)]
-        # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
-        args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
-        for name, number in fds.items():
-            args += ["-chardev", f"socket,id={name},fd={number}"]
-        args += ["-mon", "chardev=qmp,mode=control", "-serial", "chardev:console"]
-        ports = [(name, name) for name in self.ports]
-        if command_port := self.platform.consoles.command_port:
-            ports.insert(0, (command_port, "command"))
-        elif self.platform.consoles.command:
-            args += ["-serial", "chardev:command"]
-        if ports:
-            args += ["-device", f"virtio-serial-pci,id=ports,max_ports={MAX_PORTS}"]
-        for name, chardev in ports:
-            args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
-        if self.kernel:
-            line, own = self.kernel_command_line, self.hypervisor_args
-            args += Loading(self.entry, self.kernel, line, self.initrd, self.hypervisor, own).arguments()
-        return [*args, *self.args, *(["-incoming", "defer"] if self.incoming else [])]
 
 
 class Machine:

@@ -69,6 +69,7 @@ class Platform(Named):
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
     (QEMU's name) from which its kernel has entropy, "" for none.
+    `screen` are the arguments of QEMU that give it a screen, in place of `-nographic` (none: it has none).
     `images` says what it starts as a kernel, `own_firmware` what as a firmware of the user's (None: nothing).
     `architecture` is in QEMU's words: `qemu-system-...` simulates it. `pace` is how much longer things take on it than
     the deadlines of verbs and scenarios allow for.
@@ -87,6 +88,7 @@ class Platform(Named):
     random: str = ""
     kernel_args: str = ""
     consoles: Consoles
+    screen: tuple[str, ...] = ()
     nic: str
     disk: str
     shared_disk: str = ""

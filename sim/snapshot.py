@@ -14,7 +14,8 @@ from typing import Any
 
 from sim.deadline import Budget
 from sim.errors import SnapshotFailed
-from sim.machine import Machine, Ram
+from sim.machine import Machine
+from sim.spec import Ram
 
 STATE, RAM = "state", "ram"
 # Of a calm host, for a few hundred MiB to and from its page cache. The machine stands still meanwhile, so it is idle.

@@ -4,149 +4,106 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from functools import partial
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from base.errors import EXIT_OK, UsageError
-from base.yamlmodel import suggest
-from harness.bring import check_files
-from harness.cell import Cell
-from harness.choosing import add_options, given
+from base.errors import EXIT_OK, TestbedError
 from harness.display import Display
-from harness.domain import DomainConfig
-from harness.hypervisor import load_hypervisors, use_folders
-from harness.plan import Choice, PlannedCell, plan
+from harness.live.display import shown
+from harness.live.folders import live_folder
+from harness.live.person import Person
+from harness.live.session import Session, live_session
+from harness.live.wish import DOMU, Wish, add_arguments, wish
 from harness.resolve import resolve
 from harness.runspec import RunSpec
-from harness.scenario import Scenario
-from harness.scratch import scratch
 from harness.specs import make_spec
-from results.journal import Journal
-from sim.console import Console
-from sim.machine import Machine
-from sim.platform import DOM0, find_platform
-from sim.terminal import join, raw_terminal, require_terminal
+from sim.platform import DOM0
+from sim.terminal import require_terminal, say
 
-DOMU = "u1"
-# What a person's boot may take before we say that it hangs (s of a calm host).
-DOM0_WITHIN = 120.0
-DOMU_WITHIN = 120.0
-LEAVE_HINT = "leave with Ctrl-]"
+HINT = "Ctrl-] for the menu, twice to leave"
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of `testbed boot`."""
     made = argparse.ArgumentParser(
         prog="testbed boot",
-        description="Switch a simulated machine on and join this terminal to its console. Leave with Ctrl-].",
+        description="Join this terminal to the console of a simulated machine: at once if one like it has booted\n"
+        "before, else from switching it on. Ctrl-] shows a menu, a second one leaves.",
         epilog="examples:  ./testbed boot g5\n"
         "           ./testbed boot pseries-970 --domu        straight into a guest's console\n"
-        "           ./testbed boot g5 --kernel ./vmlinux     your own kernel",
+        "           ./testbed boot g5 --kernel ./vmlinux     your own kernel\n"
+        "           ./testbed boot g5 --share . --net        this folder at /mnt/share, and a network",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("platform", help="see `./testbed list platforms`")
-    add_options(made, leave_out=["platform"])
-    made.add_argument("--domu", action="store_true", help="create a domU and join its console")
+    add_arguments(made)
     made.add_argument("--gdb", action="store_true", help="wait for a debugger before the first instruction")
     return made
 
 
 def main(argv: Sequence[str]) -> int:
-    """Boot a machine for a person; returns 0 when they left or switched it off. Raises UsageError, InfraError."""
+    """Hold a machine for a person; returns 0 when they left or switched it off. Raises UsageError, InfraError."""
     options = parser().parse_args(argv)
-    find_platform(options.platform)
-    use_folders(options.hypervisors)
-    choice = Choice(**given(partial(getattr, options)))
-    choice.check()
-    if options.initrd is not None and options.domu:
-        raise UsageError("--domu needs the test bed's own initramfs", hint="leave out --initrd or --domu")
-    scenario = Scenario(name="boot", feature="boot", summary="", domus=(DOMU,) if options.domu else (), steps=())
-    cell = _choose(plan([scenario], choice), options)
-    check_files([cell])
+    wanted = wish(options)
+    cell = wanted.plan()
     with Display("boot") as display:
-        spec = make_spec(cell, "boot", display.report)
+        spec = wanted.adapt(make_spec(cell, "boot", display.report))
     require_terminal()
-    with scratch() as folder:
-        return asyncio.run(_boot(spec, folder, options))
+    with live_folder(options.platform) as folder:
+        return asyncio.run(_boot(spec, folder, wanted, gdb=options.gdb))
 
 
-def _choose(cells: Sequence[PlannedCell], options: argparse.Namespace) -> PlannedCell:
-    there = [h for h in load_hypervisors().values() if options.platform in h.platforms]
-    if options.hypervisor and options.hypervisor not in (hypervisor.name for hypervisor in there):
-        known = [hypervisor.name for hypervisor in there]
-        raise UsageError(f"{options.hypervisor} does not run on {options.platform}{suggest(options.hypervisor, known)}")
-    if not cells:
-        known = [name for hypervisor in there for name in hypervisor.kernels]
-        raise UsageError(f"{options.platform} has no kernel '{options.kernel}'{suggest(options.kernel or '', known)}")
-    return [cell for cell in cells if cell.hypervisor.name == cells[0].hypervisor.name][-1]
-
-
-async def _boot(spec: RunSpec, folder: Path, options: argparse.Namespace) -> int:
-    resolved = resolve(spec)
-    gdb = folder / "gdb"
-    with Journal(folder) as journal:
-        async with AsyncExitStack() as stack:
-            cell = Cell(
-                spec,
-                folder,
-                journal,
-                stack,
-                fact=journal.fact,
-                qemu=resolved.qemu,
-                kernel=resolved.kernel,
-                initrd=resolved.initrd,
-                hypervisor=resolved.hypervisor,
-                args=("-gdb", f"unix:{gdb},server=on,wait=off", "-S") if options.gdb else (),
-                may_reboot=True,
-                bios=resolved.bios,
-            )
-            _say(f"{spec.platform.title}; {LEAVE_HINT}")
-            if options.gdb:
-                _say(f"waiting for a debugger: gdb {resolved.kernel} -ex 'target remote {gdb}'")
-            machine = await cell.start_machine()
-            if options.domu:
-                await _to_domu(cell)
-            else:
-                await _meet(machine.console, machine)
+async def _boot(spec: RunSpec, folder: Path, wanted: Wish, *, gdb: bool) -> int:
+    args: tuple[str, ...] = ()
+    if gdb:
+        args = ("-gdb", f"unix:{folder / 'gdb'},server=on,wait=off", "-S")
+        spec = spec.model_copy(update={"templates": "none"})
+    if wanted.screen:
+        display = shown(resolve(spec).qemu, folder)
+        args += display.args
+        say(display.told)
+    say(f"{spec.platform.title}; {HINT}")
+    async with live_session(spec, folder, wanted.devices, args=args) as session:
+        if gdb:
+            kernel = session.cell.machine_spec.kernel
+            say(f"waiting for a debugger: gdb {kernel} -ex 'target remote {folder / 'gdb'}'")
+        async with _prepared(session, wanted) as person:
+            await person.meet()
+    say(f"the log is in {folder}")
     return EXIT_OK
 
 
-async def _to_domu(cell: Cell) -> None:
-    """Create a domU, telling how far it is, and join its console."""
-    machine = cell.machine
-    _say("dom0 boots ... (Ctrl-C ends it)")
-    await cell.wait("dom0 opens its command channel", machine.command.hello(), DOM0_WITHIN)
-    await cell.wait("dom0 answers", machine.command.challenge(), DOM0_WITHIN)
-    _say(f"dom0 is ready with {cell.hypervisor.title}; domU {DOMU} boots ...")
-    config = DomainConfig(name=DOMU, memory=cell.hypervisor.domu.memory)
-    domain = await cell.wait(f"{DOMU} is created", cell.toolstack.create(cell, config, cell.host(DOM0)), DOMU_WITHIN)
-    cell.domains[DOMU] = domain
-    await _meet(domain.console, machine)
-    if domain.ended.done():
-        _say(f"{DOMU} ended: {domain.ended.result()}")
-
-
-async def _meet(console: Console, machine: Machine) -> None:
-    """Join the console until the person leaves, the machine is switched off, or QEMU fails (then it raises)."""
-    # Raw only while joined: before that, Ctrl-C has to end a boot that takes too long.
-    with raw_terminal():
-        joined = asyncio.create_task(join(console))
-        switched_off = asyncio.create_task(machine.qmp.event("SHUTDOWN"))
-        await asyncio.wait({joined, switched_off, machine.process.exited}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (joined, switched_off):
+@contextlib.asynccontextmanager
+async def _prepared(session: Session, wanted: Wish) -> AsyncIterator[Person]:
+    """Get the machine ready while the person watches it boot; whom a domU was promised waits for that."""
+    preparing = asyncio.create_task(session.prepare(), name="prepare")
+    started = asyncio.create_task(session.cell.started.wait(), name="started")
+    try:
+        if wanted.domu:
+            say("dom0 and a domU start ... (Ctrl-C ends it)")
+            await preparing
+        else:
+            await asyncio.wait({preparing, started}, return_when=asyncio.FIRST_COMPLETED)
+            if preparing.done():
+                preparing.result()
+        preparing.add_done_callback(lambda _: _tell(session, preparing))
+        yield Person(session, DOMU if wanted.domu else DOM0)
+    finally:
+        for task in (preparing, started):
             task.cancel()
-            await asyncio.wait({task})
-    if not joined.cancelled():
-        joined.result()
-    if not switched_off.cancelled():
-        _say("the machine was switched off")
-    elif machine.process.exited.done():
-        raise machine.process.exited.result().error()
+        await asyncio.gather(preparing, started, return_exceptions=True)
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"\x1b[1m[testbed]\x1b[0m {text}\r\n")
-    sys.stdout.flush()
+def _tell(session: Session, preparing: asyncio.Task[None]) -> None:
+    """Tell how the machine came to be ready, or what kept it from it: the person goes on all the same."""
+    if preparing.cancelled():
+        return
+    if (error := preparing.exception()) is not None:
+        if not isinstance(error, TestbedError):
+            raise error
+        say(f"not as expected: {error}")
+        return
+    if session.template:
+        say(f"ready, from template {session.template}")
+        session.cell.console(DOM0).send("\r")

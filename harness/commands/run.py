@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base import owner
-from base.errors import InfraError, UsageError
+from base.errors import EXIT_OK, InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
 from harness import bisect
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="end with what `git bisect run` takes: 0 good, 1 bad, 125 cannot be tested, 128 stop",
     )
+    made.add_argument("--dry-run", action="store_true", help="run nothing: print the cells and their commands")
     made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
@@ -84,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run cells; returns 0 if all was as expected, 1 if the product was not, 3 for trouble of ours.
 
-    With --bisect it returns what `git bisect run` takes (harness.bisect).
+    With --dry-run it only tells which, with --bisect it returns what `git bisect run` takes (harness.bisect).
     """
     if bisect.OPTION in argv:
         return bisect.guarded(lambda: _bisect(argv))
@@ -96,6 +97,12 @@ def main(argv: Sequence[str]) -> int:
         from harness.sharding import take_shard  # noqa: PLC0415  (lazy: few need it)
 
         cells, options.shard = take_shard(cells, options.shard, options.costs or baseline)
+    if options.dry_run:
+        from harness.dryrun import dry_run  # noqa: PLC0415  (lazy: as above)
+
+        for line in dry_run(cells, cell_expected):
+            print(line)
+        return EXIT_OK
     run = _execute(cells, _targets(cells, paths, options), options)
     return _conclude(run, cells, baseline, options)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import Annotated
 
 from pydantic import Field
 
+from harness.attached import attached, banner_of
 from harness.cell import Cell
-from harness.gdb import KERNEL_START, MSR_IR, MSR_PR, Gdb, Stop, at_stub
+from harness.gdb import KERNEL_START, MSR_IR, MSR_PR, Gdb, Stop
 from harness.powerpc import next_pc
 from harness.steps.answering import DomainParams
 from harness.verbs import Seconds, StepFailed, verb
@@ -23,7 +23,6 @@ from sim.stub import registers as registers_by_qemu
 MSR_SF = 1 << 63
 # What the structure of a Linux UTS namespace takes at most, its six names of 65 bytes first.
 UTS_SIZE = 400
-BANNER_SIZE = 512
 HIT, STEPPED = "breakpoint-hit", "end-stepping-range"
 _HEX = r"([0-9a-f]+)"
 
@@ -87,7 +86,7 @@ async def debugger_memory(cell: Cell, params: DebuggerParams) -> str:
 
     async def touch(gdb: Gdb, _: Stop) -> str:
         async with gdb.as_kernel():
-            found = await _banner(gdb)
+            found = await banner_of(gdb)
             names = await gdb.evaluate("&init_uts_ns")
             at = (await gdb.read(names, UTS_SIZE)).find(given.encode() + b"\0")
             if at >= 0:
@@ -171,48 +170,12 @@ async def _debug(cell: Cell, params: DebuggerParams, work: Callable[[Gdb, Stop],
     """Attach gdb, do `work`, detach; the domain must then answer."""
 
     async def session() -> str:
-        async with _attached(cell, params.domain) as (gdb, stop):
+        async with attached(cell, params.domain) as (gdb, stop):
             remark = await work(gdb, stop)
         await cell.shell(params.domain).challenge()
         return remark
 
     return await cell.wait(f"gdb at {params.domain}", session(), params.within, domain=params.domain)
-
-
-@contextlib.asynccontextmanager
-async def _attached(cell: Cell, name: str) -> AsyncIterator[tuple[Gdb, Stop]]:
-    """Attach gdb to a domain for the block. After an error the domain stays as it is, for whoever looks at it."""
-    if cell.debugger is None:
-        raise StepFailed("no debugger is at hand", hint="write `debugger: true` in the scenario")
-    if cell.is_host(name):
-        host = cell.host(name)
-        symbols, close = cell.machine_spec.kernel, host.machine.close_debugger
-        end = await host.machine.open_debugger()
-    else:
-        domain = cell.domain(name)
-        host, symbols = domain.host, cell.debugger.domu_kernel
-
-        async def close() -> None:
-            await cell.toolstack.close_debugger(domain)
-
-        end = await cell.toolstack.open_debugger(domain)
-    assert symbols is not None
-    async with at_stub(cell.debugger, symbols, end, host.machine.evidence / "gdb" / f"{name}.mi") as gdb:
-        # Before it attaches, gdb reads from the file with the symbols.
-        built = await _banner(gdb)
-        stop = await gdb.attach()
-        async with gdb.as_kernel():
-            running = await _banner(gdb)
-        if running != built:
-            raise StepFailed(f"gdb has the symbols of `{built}`, {name} runs `{running}`")
-        yield gdb, stop
-        await gdb.detach()
-    await close()
-
-
-async def _banner(gdb: Gdb) -> str:
-    raw = await gdb.read(await gdb.evaluate("&linux_banner"), BANNER_SIZE)
-    return raw.partition(b"\0")[0].decode(errors="replace").strip()
 
 
 def _into(

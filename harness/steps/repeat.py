@@ -62,11 +62,11 @@ async def replays_boot(cell: Cell, params: RepeatParams) -> str:
     """Replay the recorded boot; dom0's console must say the same, to the byte."""
     if RECORD not in cell.notes:
         raise StepFailed("no boot was recorded", hint="put the step `records-boot` before this one")
-    wanted = _until_prompt(_log(cell, DOM0).read_bytes())
+    wanted = until_prompt(_log(cell, DOM0).read_bytes())
     also = Link(replaying(_path(cell)), (cell.notes[RECORD],))
     machine = await cell.start_machine(REPLAYED, also=also, hostname=DOM0)
-    same = _same(machine.console, wanted)
-    told = await cell.wait("the replay says the same", same, params.within, domain=REPLAYED, silence=SILENCE)
+    saying = same(machine.console, wanted)
+    told = await cell.wait("the replay says the same", saying, params.within, domain=REPLAYED, silence=SILENCE)
     await cell.end_machine(REPLAYED)
     if told != wanted:
         raise StepFailed(_difference(cell, wanted, told, (DOM0, REPLAYED)))
@@ -85,7 +85,7 @@ async def boots_from_seed(cell: Cell, params: SeedParams) -> str:
 async def boots_were_alike(cell: Cell, params: AlikeParams) -> str:
     """Compare what dom0's console said in two boots from the same seed."""
     names = ("first", "second")
-    first, second = (_until_prompt(_log(cell, name).read_bytes()) for name in names)
+    first, second = (until_prompt(_log(cell, name).read_bytes()) for name in names)
     if not params.times:
         first, second = (_TIME.sub(b"[]", said) for said in (first, second))
     if first != second:
@@ -100,10 +100,10 @@ async def _boot(cell: Cell, name: str, also: Link, within: float, *, random: boo
     prompt = machine.console.expect(re.escape(PROMPT))
     await cell.wait("dom0's shell waits for a person", prompt, within, domain=name, silence=SILENCE)
     await cell.end_machine(name)
-    return _until_prompt(_log(cell, name).read_bytes())
+    return until_prompt(_log(cell, name).read_bytes())
 
 
-async def _same(console: Console, wanted: bytes) -> bytes:
+async def same(console: Console, wanted: bytes) -> bytes:
     """Return what `console` says once it has said all of `wanted`, or something else."""
     came = asyncio.Event()
     end_tap = console.tap(lambda _: came.set())
@@ -118,7 +118,7 @@ async def _same(console: Console, wanted: bytes) -> bytes:
         end_tap()
 
 
-def _until_prompt(said: bytes) -> bytes:
+def until_prompt(said: bytes) -> bytes:
     """Return what was said before a shell's first prompt."""
     return said.partition(PROMPT.encode())[0]
 

@@ -10,9 +10,9 @@ import images
 from bench.page import CHROMIUM, FLAGS
 from harness.qemus import image_version
 from harness.resolve import qemu_binary
-from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -20,8 +20,9 @@ from harness.resolve import qemu_binary
 from sim.calibrate import LEAST, MOST, measure
 from sim.deadline import Budget
 from sim.errors import DeadlineExpired, MachineStopped, NoOutput, QemuCrashed, QemuKilled, QemuRefused
-from sim.machine import Machine, MachineSpec
+from sim.machine import Machine
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 Make = Callable[[str, str], MachineSpec]
 FIRMWARE = Budget.of(60)

@@ -13,7 +13,8 @@ from base.errors import InfraError
 from harness.cell import Cell
 from harness.missed import RESETS, dom0_speaks
 from sim.deadline import Budget
-from sim.machine import Machine, MachineSpec
+from sim.machine import Machine
+from sim.spec import MachineSpec
 
 Make = Callable[[str, str], MachineSpec]
 

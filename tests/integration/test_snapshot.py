@@ -14,7 +14,8 @@ from base.errors import TestbedError
 from harness.dialogue import Exchange, hold
 from sim import snapshot
 from sim.deadline import Budget
-from sim.machine import Machine, MachineSpec
+from sim.machine import Machine
+from sim.spec import MachineSpec
 
 Make = Callable[[str, str], MachineSpec]
 FIRMWARE = Budget.of(60)

@@ -16,7 +16,7 @@ import pytest
 
 from base.paths import PROJECT
 
-LEAVE = "\x1d"
+LEAVE = "\x1d\x1d"
 
 
 def _boot(*words: str) -> pexpect.spawn[str]:
@@ -40,7 +40,7 @@ def _leave(person: pexpect.spawn[str]) -> None:
 def test_a_console_of_dom0_and_the_terminal_as_it_was() -> None:
     person = _boot("g5")
     before = termios.tcgetattr(person.child_fd)
-    person.expect("leave with Ctrl-]")
+    person.expect("Ctrl-\\] for the menu, twice to leave")
     person.expect("/ # ")
     person.send("echo [$((6*7))] $(hostname)\r")
     person.expect(r"\[42\] dom0")
@@ -65,7 +65,7 @@ def test_a_terminal_is_restored_when_it_is_ended() -> None:
 
 def test_straight_into_a_domu() -> None:
     person = _boot("pseries-970", "--firmware", "vof", "--domu")
-    person.expect("dom0 is ready with Linux KVM-PR")
+    person.expect("dom0 and a domU start")
     person.expect("/ # ")
     person.send("echo [$((6*7))] $(hostname)\r")
     person.expect(r"\[42\] u1")
@@ -73,8 +73,8 @@ def test_straight_into_a_domu() -> None:
 
 
 def test_ctrl_c_ends_a_boot_that_is_waited_for() -> None:
-    person = _boot("g5", "--domu")
-    person.expect("dom0 boots")
+    person = _boot("g5", "--domu", "--cold")
+    person.expect("dom0 and a domU start")
     person.sendintr()
     person.expect("interrupted")
     person.expect(pexpect.EOF)

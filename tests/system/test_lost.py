@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.machines import answering
+from harness.attached import attached
 from harness.runspec import RunSpec
-from harness.steps.debugger import _attached
 from sim.deadline import Budget, Meter
 from sim.lost import MSR_EE, lost_cpus
 
@@ -27,7 +27,7 @@ def test_it_is_woken_within_a_wait(spec_for: Callable[..., RunSpec], tmp_path: P
             while not meter.slept(0.5):
                 meter.check()
                 await asyncio.sleep(0.05)
-            async with _attached(cell, "dom0") as (gdb, _):
+            async with attached(cell, "dom0") as (gdb, _):
                 assert (await gdb.registers())["msr"] & MSR_EE, "dom0 did not sleep: this tests nothing"
                 for value in LOSE:
                     await gdb.command(f'-interpreter-exec console "set var {value}"')

@@ -25,9 +25,9 @@ from harness.bootdisk import (
     partition_table,
     write_disk,
 )
-from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 SBIN = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 

@@ -18,9 +18,9 @@ from harness.plan import Choice, PlannedCell, plan
 from harness.runspec import OwnFile, RunSpec
 from harness.scenario import Scenario
 from sim.loading import Entry
-from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 from tests.fakes.elf import CODE, make_elf
 
 LINUX = make_elf(content=b"Linux version 6.1.0 (a@b) (gcc) #1" + CODE)

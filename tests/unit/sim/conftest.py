@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 FAKE = Path(__file__).parents[2] / "fakes" / "fake_qemu.py"
 

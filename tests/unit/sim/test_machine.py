@@ -26,7 +26,8 @@ from sim.errors import (
     QemuRefused,
     QmpFailed,
 )
-from sim.machine import Machine, MachineSpec
+from sim.machine import Machine
+from sim.spec import MachineSpec
 
 Make = Callable[[str], MachineSpec]
 SOON = Budget(work=20, idle=20, wall=60)

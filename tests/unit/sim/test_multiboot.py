@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from pathlib import Path
 
-from sim.machine import MachineSpec
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 
 def arguments(**given: object) -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 
 from base.errors import UsageError
 from base.yamlmodel import YamlError
-from sim.machine import MachineSpec
 from sim.platform import FOLDER, find_platform, load_platforms
 from sim.qemu import QemuBinary
+from sim.spec import MachineSpec
 
 
 def test_the_platforms_of_the_970_are_there() -> None:

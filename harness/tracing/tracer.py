@@ -1,0 +1,125 @@
+"""Tracing a live cell: its dom0, the domUs that run, and those that start meanwhile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.cell import Cell
+from harness.domain import Domain
+from harness.steps.hcalls import exits
+from harness.tracing.events import BOOTED_TRACING, Kind, Span, begin_script, end_script, read_script, spans
+from harness.tracing.qemu import EVENT, Compared, calls, check_whole, compare
+from harness.verbs import StepFailed
+from sim.platform import DOM0
+
+# A long trace takes a simulated machine some time to print (s of a calm host).
+WITHIN = 300.0
+
+
+@dataclass
+class Traced:
+    """What was traced. `frequency` is the timebase's (Hz); `counters` is by how much KVM's have risen, by domU.
+
+    `agreed` holds a domU's kernel against its QEMU in dom0; `remarks` say what could not be had.
+    """
+
+    frequency: int
+    spans: list[Span] = field(default_factory=list)
+    counters: dict[str, dict[str, int]] = field(default_factory=dict)
+    agreed: dict[str, Compared] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+class Tracer:
+    """Traces a cell between `begin` and `end`. All raise StepFailed, and as `Cell.wait`."""
+
+    def __init__(self, cell: Cell, kinds: Sequence[Kind]) -> None:
+        self._cell = cell
+        self._inside = [kind for kind in kinds if kind.where == "domu"]
+        self._outside = [kind for kind in kinds if kind.where == DOM0]
+        self._before: dict[str, dict[str, int]] = {}
+        self._watched: dict[str, Domain] = {}
+
+    def params_of(self, verb: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Return a step's parameters: a domU that it creates has to trace from its kernel's first moments on."""
+        if verb != "create" or not self._inside:
+            return params
+        events = ",".join(path.replace("/", ":") for kind in self._inside for path in (kind.begins, kind.ends))
+        return {**params, "append": f"{params.get('append', '')} trace_event={events} {BOOTED_TRACING}".strip()}
+
+    async def begin(self) -> None:
+        """Begin, in dom0 and in the domUs that there are."""
+        if self._outside:
+            await self._cell.must(DOM0, begin_script(self._outside), WITHIN)
+        for name in self._cell.domains:
+            await self._watch(name)
+            if self._inside:
+                await self._cell.must(name, begin_script(self._inside), WITHIN)
+
+    async def look(self) -> None:
+        """Take up domUs that are new, or have begun anew."""
+        for name, domain in self._cell.domains.items():
+            if self._watched.get(name) is not domain:
+                await self._watch(name)
+
+    async def end(self) -> Traced:
+        """End, and return what was traced."""
+        traced = Traced(await self._frequency())
+        # All ends before anything is read: reading would be traced as well.
+        if self._outside:
+            await self._cell.must(DOM0, end_script(self._outside), WITHIN)
+        there = {name: domain for name, domain in self._watched.items() if self._is_there(name, domain)}
+        traced.remarks += [f"{name} has ended, and its trace with it" for name in self._watched if name not in there]
+        for name, domain in there.items():
+            if self._inside:
+                await self._cell.must(name, end_script(self._inside), WITHIN)
+                if domain.monitor is not None:
+                    await domain.qmp.execute("trace-event-set-state", name=EVENT, enable=False)
+            after = await exits(self._cell, domain, WITHIN)
+            traced.counters[name] = {key: count - self._before[name].get(key, 0) for key, count in after.items()}
+        if self._inside:
+            for name, domain in there.items():
+                await self._read_domain(name, domain, traced)
+        if self._outside:
+            traced.spans += spans(await self._text(DOM0), self._outside)
+        traced.spans.sort(key=lambda span: span.begin)
+        return traced
+
+    def _is_there(self, name: str, domain: Domain) -> bool:
+        return self._cell.domains.get(name) is domain and not domain.ended.done()
+
+    async def _watch(self, name: str) -> None:
+        domain = self._cell.domains[name]
+        self._watched[name] = domain
+        self._before[name] = await exits(self._cell, domain, WITHIN)
+        if self._inside and domain.monitor is not None:
+            await domain.qmp.execute("human-monitor-command", command_line=f"log trace:{EVENT}")
+
+    async def _read_domain(self, name: str, domain: Domain, traced: Traced) -> None:
+        text = await self._text(name)
+        traced.spans += (found := spans(text, self._inside))
+        if domain.monitor is None:
+            return
+        said = await self._cell.must(domain.host.name, f"grep {EVENT} /run/{domain.slot.name}.log || true", WITHIN)
+        mine = [span.name for span in found if span.kind == "hcall"]
+        try:
+            traced.agreed[name] = compare(mine, calls(said))
+        except StepFailed as error:
+            traced.remarks.append(f"{name}: {error}")
+
+    async def _text(self, name: str) -> str:
+        text = await self._cell.must(name, read_script(), WITHIN)
+        self._cell.evidence(f"trace.{name}.txt", text)
+        check_whole(text)
+        return text
+
+    async def _frequency(self) -> int:
+        found = re.search(
+            r"^timebase\s*: (\d+)$", await self._cell.must(DOM0, "cat /proc/cpuinfo", WITHIN), re.MULTILINE
+        )
+        if found is None:
+            raise StepFailed("dom0 does not say its timebase's frequency")
+        return int(found[1])
