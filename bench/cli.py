@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BENCHMARKS: dict[str, tuple[str, str, str]] = {
     "warm-dom0": ("bench.starts", "warm_dom0", "dom0 answers: from a template / booted; booted / bare QEMU"),
     "warm-domu": ("bench.starts", "warm_domu", "the same of a domU"),
+    "boot": ("bench.person", "boot", "a person at `testbed boot`: a typed answer, warm and cold"),
     "commands": ("bench.commands", "commands", "what a command costs in dom0 and in a domU"),
     "console": ("bench.lines", "console", "50 MiB through a console: all there, and how fast"),
     "latency": ("bench.lines", "latency", "from a mark printed to its step done"),

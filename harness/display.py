@@ -56,9 +56,6 @@ class Display:
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live = Live(get_renderable=self._render, console=self._console, transient=True, refresh_per_second=8)
-            self._live.start()
         return self
 
     def __exit__(
@@ -68,8 +65,13 @@ class Display:
             self._live.stop()
 
     def report(self, event: Event) -> None:
-        """Take one piece of news."""
+        """Take one piece of news. Where there is none, nothing is drawn."""
         with self._lock:
+            if self._live is None and self._console.is_terminal:
+                self._live = Live(
+                    get_renderable=self._render, console=self._console, transient=True, refresh_per_second=8
+                )
+                self._live.start()
             match event.state:
                 case "notice":
                     self._line("notice", "yellow", f"{event.task}: {event.detail}" if event.task else event.detail)
