@@ -95,6 +95,7 @@ async def _trace(spec: RunSpec, folder: Path, wanted: Wish, kinds: Sequence[Kind
                 await verb.function(session.cell, verb.params.model_validate(params))
                 await tracer.look()
         finally:
+            print("reading the traces: a long one takes a minute", flush=True)
             traced = await tracer.end()
             _show(traced)
             _draw(f"{spec.scenario.name} on {spec.platform.name}", traced, target)
