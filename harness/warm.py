@@ -104,10 +104,10 @@ class Warm:
             except CannotBeKept as error:
                 cell.journal.note(f"no template: {error}")
                 return
-            await _set_cpus(cell, online=False)
+            await set_cpus(cell, online=False)
             outcome = await self._make(draft, frozen)
             await snapshot.go_on(cell.machine)
-            await _set_cpus(cell, online=True)
+            await set_cpus(cell, online=True)
             cell.journal.note(f"template {draft.name} of '{draft.label}': {outcome}")
 
     async def _make(self, draft: Draft, frozen: Frozen) -> str:
@@ -164,10 +164,14 @@ async def _start(cell: Cell, folder: Path, frozen: Frozen, *, again: bool) -> No
     for name in (DOM0, *cell.domains):
         await cell.wait(f"{name} answers", cell.shell(name).challenge(), PATIENCE, domain=name)
         await cell.must(name, _RENEW.format(now=int(time.time()), seed=secrets.token_hex(_SEED_BYTES)), PATIENCE)
-    await _set_cpus(cell, online=True)
+    await set_cpus(cell, online=True)
 
 
-async def _set_cpus(cell: Cell, *, online: bool) -> None:
+async def set_cpus(cell: Cell, *, online: bool) -> None:
+    """Take dom0's CPUs but the first off line where QEMU loses them when it is saved, or bring them back.
+
+    Raises as `Cell.must`.
+    """
     if cell.machine_spec.cpus > 1 and cell.machine_spec.platform.cpu_threads == "single":
         await cell.must(DOM0, _CPUS.format(int(online)), PATIENCE)
 

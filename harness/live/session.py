@@ -19,7 +19,7 @@ from harness.live.wish import answers
 from harness.resolve import resolve
 from harness.runspec import RunSpec
 from harness.verbs import StepFailed, verbs
-from harness.warm import Warm
+from harness.warm import Warm, set_cpus
 from results.journal import Journal
 from results.model import Scalar
 from sim import snapshot
@@ -210,10 +210,13 @@ class Session:
             raise UsageError(f"there is a snapshot '{name}' already")
         folder.mkdir(parents=True)
         was_running = await self.running()
+        if was_running:
+            await self._set_cpus(online=False)
         await snapshot.save(self.machine, folder)
         self.snapshots[name] = Snapshot(folder, freeze(self.cell, {}))
         if was_running:
             await snapshot.go_on(self.machine)
+            await self._set_cpus(online=True)
         return self.snapshots[name]
 
     async def resume(self, name: str) -> None:
@@ -233,6 +236,12 @@ class Session:
         for domain_name in (DOM0, *self.cell.domains) if self.ours else ():
             work = self.cell.shell(domain_name).challenge()
             await self.cell.wait(f"{domain_name} answers", work, WITHIN, domain=domain_name)
+        await self._set_cpus(online=True)
+
+    async def _set_cpus(self, *, online: bool) -> None:
+        if self.ours:
+            async with self._asking:
+                await set_cpus(self.cell, online=online)
 
 
 @asynccontextmanager

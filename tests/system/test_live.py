@@ -147,6 +147,15 @@ def test_fixtures_give_a_test_its_domains(dom0: Domain, domu: DomU) -> None:
     domu.answers()
 
 
+def test_a_machine_with_two_cpus_has_both_after_a_snapshot() -> None:
+    with Simulator.start("pseries-970", firmware="vof", cpus=2) as machine:
+        machine.snapshot("here")
+        assert machine.dom0.must("touch /later; nproc") == "2"
+        machine.resume("here")
+        assert machine.dom0.run("ls /later").status != 0
+        assert machine.dom0.must("nproc") == "2"
+
+
 def test_breakpoints_in_the_hypervisor_and_in_its_guest() -> None:
     with Simulator.start("g5", domu=True, debugger=True) as machine:
         with machine.dom0.debugger() as gdb:
