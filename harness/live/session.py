@@ -18,6 +18,7 @@ from harness.live.devices import Devices
 from harness.live.wish import answers
 from harness.resolve import resolve
 from harness.runspec import RunSpec
+from harness.scenario import Step
 from harness.verbs import StepFailed, verbs
 from harness.warm import Warm, set_cpus
 from results.journal import Journal
@@ -109,6 +110,10 @@ class Session:
         if not self.ours:
             await self.cell.start_machine()
             return
+        async with self._asking:
+            await self._prepare(steps)
+
+    async def _prepare(self, steps: tuple[Step, ...]) -> None:
         done = 0
         if self._warm is not None:
             done, template = await self._warm.resume()
@@ -119,7 +124,7 @@ class Session:
             if self._warm is not None:
                 await self._warm.keep(index + 1)
         if script := self._devices.script:
-            await self.must(DOM0, script)
+            await self.cell.must(DOM0, script, WITHIN)
 
     async def must(self, domain: str, command: str, within: float = WITHIN) -> str:
         """Run a command that must succeed in a domain, and return what it printed."""
@@ -155,8 +160,11 @@ class Session:
         return found
 
     async def set_size(self, name: str, rows: int, columns: int) -> None:
-        """Tell a domain how large the terminal at its console 0 is; one that does not answer soon is not told."""
-        if not self.ours or self._asking.locked():
+        """Tell a domain how large the terminal at its console 0 is; one that does not answer soon is not told.
+
+        Whatever of ours is at dom0's channel ends first: a boot, too.
+        """
+        if not self.ours:
             return
         where = self.cell.spec.platform if name == DOM0 else self.cell.hypervisor.domu
         command = f"stty -F /dev/{where.consoles.log} rows {rows} cols {columns}"
