@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from base.errors import EXIT_INFRA, EXIT_OK, EXIT_UNEXPECTED, TestbedError, UsageError
 from base.yamlmodel import suggest
+from harness.choosing import count
 
 if TYPE_CHECKING:
     from bench.context import Context
@@ -55,9 +56,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("name", nargs="*", metavar="NAME", help="benchmarks, or `all`")
     made.add_argument("-p", "--platform", choices=PLATFORMS, help="only on this platform")
-    made.add_argument("--repeat", type=_count, metavar="N", help="measure so often (default: each has its own)")
-    made.add_argument("--starts", type=_count, metavar="N", default=STARTS, help=f"soak: warm starts ({STARTS})")
-    made.add_argument("--loaded", type=_count, metavar="N", default=LOADED, help=f"soak: cells under load ({LOADED})")
+    made.add_argument("--repeat", type=count, metavar="N", help="measure so often (default: each has its own)")
+    made.add_argument("--starts", type=count, metavar="N", default=STARTS, help=f"soak: warm starts ({STARTS})")
+    made.add_argument("--loaded", type=count, metavar="N", default=LOADED, help=f"soak: cells under load ({LOADED})")
     made.add_argument("--json", type=Path, metavar="F", help="write the report as JSON")
     made.add_argument("--svg", type=Path, metavar="F", help="draw where the seconds of a start go")
     made.add_argument("--from", type=Path, metavar="F", dest="report", help="measure nothing: take this report")
@@ -87,12 +88,6 @@ def choose(words: Sequence[str]) -> list[str]:
     if not words:
         return [name for name in BENCHMARKS if name not in LONG]
     return [name for name in BENCHMARKS if "all" in words or name in words]
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 up")
-    return int(text)
 
 
 def _measure(names: Sequence[str], options: argparse.Namespace) -> Report:

@@ -38,16 +38,4 @@ async def answering(spec: RunSpec, directory: Path) -> AsyncIterator[Cell]:
 
 
 def _cell(spec: RunSpec, resolved: Resolved, journal: Journal, stack: AsyncExitStack, directory: Path) -> Cell:
-    return Cell(
-        spec,
-        directory,
-        journal,
-        stack,
-        fact=journal.fact,
-        qemu=resolved.qemu,
-        kernel=resolved.kernel,
-        initrd=resolved.initrd,
-        hypervisor=resolved.hypervisor,
-        debugger=resolved.debugger,
-        bios=resolved.bios,
-    )
+    return Cell(spec, directory, journal, stack, resolved, fact=journal.fact)

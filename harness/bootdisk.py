@@ -9,7 +9,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,7 +95,8 @@ def write_disk(path: Path, loader: bytes, tree: Path) -> None:
         disk.seek(first.start)
         disk.write(loader)
         disk.truncate(second.start + second.length)
-    _make_ext2(path, second, tree)
+    where = f"offset={second.start},root_owner=0:0"
+    make_ext2(str(path), tree, extended=where, size=f"{second.length // 1024}k")
 
 
 def partition_table(partitions: Iterable[Partition]) -> bytes:
@@ -115,20 +116,20 @@ def partition_table(partitions: Iterable[Partition]) -> bytes:
     return bytes(446) + b"".join(entries).ljust(64, b"\0") + b"\x55\xaa"
 
 
-def find_mke2fs() -> str:
-    """Return the program that makes file systems. Raises InfraError."""
+def make_ext2(target: str, tree: Path, *, extended: str = "", size: str = "", pass_fds: Sequence[int] = ()) -> None:
+    """Make an ext2 file system with a copy of `tree` in a file. Raises InfraError.
+
+    `extended` are mke2fs's extended options, `size` is as it takes one ("": the file's), `pass_fds` are descriptors
+    that `target` speaks of.
+    """
     program = shutil.which(MKE2FS, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
     if program is None:
         raise InfraError(f"{MKE2FS} is not on this host", hint="apt-get install e2fsprogs")
-    return program
-
-
-def _make_ext2(path: Path, place: Partition, tree: Path) -> None:
-    options = ["-q", "-F", "-t", "ext2", "-m", "0", "-d", str(tree), "-E", f"offset={place.start},root_owner=0:0"]
-    command = [find_mke2fs(), *options, str(path), f"{place.length // 1024}k"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [program, "-q", "-F", "-t", "ext2", "-m", "0", "-d", str(tree)]
+    command += [*(["-E", extended] if extended else []), target, *([size] if size else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=pass_fds)
     if done.returncode:
-        raise InfraError(f"cannot make the file system of dom0's disk: {done.stderr.strip()}")
+        raise InfraError(f"cannot make the file system of a disk: {done.stderr.strip()}", hint=shlex.join(command))
 
 
 def _whole_mib(size: int) -> int:

@@ -14,12 +14,12 @@ from typing import IO, Any, TypeVar
 
 from harness.bootdisk import boot_from_disk
 from harness.domain import Disk, Domain, while_alive
-from harness.gdb import Debugger
 from harness.host import Host
 from harness.hypervisor import Hypervisor
 from harness.kernel import KernelIdentity
 from harness.links import Link, Links
 from harness.machine import machine_spec, ports_of, slots_of
+from harness.resolve import Resolved
 from harness.runspec import RunSpec
 from harness.toolstacks import Toolstack, find_toolstack
 from harness.verbs import StepFailed
@@ -30,7 +30,6 @@ from sim.deadline import Budget
 from sim.errors import QmpFailed
 from sim.machine import Machine
 from sim.platform import DOM0
-from sim.qemu import QemuBinary
 from sim.qmp import Qmp
 from sim.shell import Answer, Shell
 from sim.snapshot import copied_memory, memory_file, saved_memory
@@ -54,8 +53,8 @@ class Shape:
 class Cell:
     """The state of one execution.
 
-    `kernel`, `initrd`, `hypervisor`, `loader`, `qemu`, `debugger` and `bios` are what the run-spec's images turned out
-    to be; `fact` records a circumstance for the result.
+    `resolved` is what the run-spec's images turned out to be; `fact` records a circumstance for the result. `args` are
+    more arguments of the machine's QEMU; one that `may_reboot` is not stopped by a reset from inside.
     """
 
     def __init__(
@@ -64,38 +63,23 @@ class Cell:
         directory: Path,
         journal: Journal,
         stack: AsyncExitStack,
+        resolved: Resolved,
         *,
         fact: Callable[[str, Scalar], None],
-        qemu: QemuBinary,
-        kernel: Path,
-        initrd: Path | None,
-        hypervisor: Path | None = None,
-        loader: Path | None = None,
-        debugger: Debugger | None = None,
         args: tuple[str, ...] = (),
         may_reboot: bool = False,
-        bios: Path | None = None,
     ) -> None:
         self.spec = spec
         self.journal = journal
         self.fact = fact
-        self.debugger = debugger
+        self.debugger = resolved.debugger
         self.domains: dict[str, Domain] = {}
         self.disks: dict[str, Disk] = {}
         # What steps leave for later steps of their kind, by a name of theirs.
         self.notes: dict[str, Any] = {}
-        self.machine_spec = machine_spec(
-            spec,
-            qemu=qemu,
-            kernel=kernel,
-            initrd=initrd,
-            hypervisor=hypervisor,
-            bios=bios,
-            args=args,
-            may_reboot=may_reboot,
-        )
+        self.machine_spec = machine_spec(spec, resolved, args=args, may_reboot=may_reboot)
         self._slots = slots_of(spec)
-        self._loader = loader
+        self._loader = resolved.loader
         self.directory = directory
         self._stack = stack
         self._hosts: dict[str, Host] = {}

@@ -33,6 +33,13 @@ def add_folders(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def count(text: str) -> int:
+    """Read an option's number, for argparse. Raises ArgumentTypeError for what is not from 1 up."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 up")
+    return int(text)
+
+
 def field(name: str) -> str:
     """Return the field of a choice, and of parsed options, that an option fills."""
     return name.replace("-", "_")

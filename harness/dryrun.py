@@ -40,12 +40,11 @@ def dry_run(cells: Sequence[PlannedCell], expected: Expected) -> Iterator[str]:
             yield "# (dom0's kernel and initramfs are put on a disk, from which it boots)"
         if len(cell.scenario.hosts) > 1:
             yield f"# ({len(cell.scenario.hosts)} such machines, joined by a network)"
-        yield " ".join(command(cell))
+        yield shlex.join(command(cell))
 
 
 def command(cell: PlannedCell) -> list[str]:
     """Return the command line of a cell's machine, its console on the terminal; `IMAGE:` begins what is not built."""
-    qemu = _qemu(cell)
     sources = cell.sources
     column = cell.hypervisor.column(cell.kernel)
     image = ImageRef(name="", digest="")
@@ -63,13 +62,13 @@ def command(cell: PlannedCell) -> list[str]:
         seed=0,
     )
     resolved = Resolved(
-        qemu=qemu,
+        qemu=_qemu(cell),
         kernel=_file(sources["kernel"], (column.file,)),
         initrd=_file(sources["initrd"], (INITRD,)) if "initrd" in sources else None,
         hypervisor=_file(sources["hypervisor"], HYPERVISORS) if "hypervisor" in sources else None,
         bios=cell.choice.own_firmware,
     )
-    return [shlex.quote(word) for word in (*qemu.command, *standalone(machine_of(spec, resolved)))]
+    return [*resolved.qemu.command, *standalone(machine_of(spec, resolved))]
 
 
 @functools.cache

@@ -35,6 +35,8 @@ SETTINGS = (
 )
 # Bits of the machine state register (Power ISA, Book III): problem state; translation of instructions, of data.
 MSR_PR, MSR_IR, MSR_DR = 1 << 14, 1 << 5, 1 << 4
+# A breakpoint's condition for dom0: a guest of KVM-PR runs in problem state, at addresses that its kernel has as well.
+IN_KERNEL = f"($msr & {MSR_PR:#x}) == 0"
 # Where a 64-bit PowerPC Linux maps physical address 0, where it lies (CONFIG_PAGE_OFFSET).
 KERNEL_START = 0xC << 60
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from harness.host import Slot, make_slots, slots_for
+from harness.resolve import Resolved
 from harness.runspec import RunSpec
-from sim.qemu import QemuBinary
 from sim.spec import MachineSpec
 
 
 def machine_spec(
-    spec: RunSpec,
-    *,
-    qemu: QemuBinary,
-    kernel: Path,
-    initrd: Path | None,
-    hypervisor: Path | None = None,
-    bios: Path | None = None,
-    args: tuple[str, ...] = (),
-    may_reboot: bool = False,
+    spec: RunSpec, resolved: Resolved, *, args: tuple[str, ...] = (), may_reboot: bool = False
 ) -> MachineSpec:
-    """Return the machine of a cell's dom0; the files are what the run-spec's images turned out to be."""
+    """Return the machine of a cell's dom0, without ports; `resolved` is what the images turned out to be."""
     wanted = spec.scenario.machine
     return MachineSpec(
         platform=spec.platform,
-        qemu=qemu,
+        qemu=resolved.qemu,
         firmware=spec.firmware,
-        kernel=kernel,
-        initrd=initrd,
+        kernel=resolved.kernel,
+        initrd=resolved.initrd,
         append=spec.append,
-        hypervisor=hypervisor,
+        hypervisor=resolved.hypervisor,
         hypervisor_args=spec.hypervisor.arguments,
         entry=spec.hypervisor.entry,
         cpus=wanted.cpus or spec.platform.cpus,
@@ -38,7 +28,7 @@ def machine_spec(
         args=args,
         may_reboot=may_reboot,
         alarms=spec.hypervisor.alarms,
-        bios=bios,
+        bios=resolved.bios,
         screen=wanted.screen,
     )
 

@@ -53,11 +53,6 @@ def new_platform(name: str, like: str, folder: Path = PLATFORMS) -> Path:
     return path
 
 
-def verb_help(verb: Verb) -> str:
-    """Return a verb's line for people who look for one."""
-    return f"{verb.name}: {verb.summary}"
-
-
 def likely(words: str) -> list[Verb]:
     """Return the verbs whose names or help have one of the words."""
     wanted = words.lower().replace("-", " ").split()

@@ -167,12 +167,17 @@ async def _start(cell: Cell, folder: Path, frozen: Frozen, *, again: bool) -> No
     await set_cpus(cell, online=True)
 
 
+def loses_cpus(cell: Cell) -> bool:
+    """Whether QEMU loses CPUs of the machine that are on line when it is saved."""
+    return cell.machine_spec.cpus > 1 and cell.machine_spec.platform.cpu_threads == "single"
+
+
 async def set_cpus(cell: Cell, *, online: bool) -> None:
     """Take dom0's CPUs but the first off line where QEMU loses them when it is saved, or bring them back.
 
     Raises as `Cell.must`.
     """
-    if cell.machine_spec.cpus > 1 and cell.machine_spec.platform.cpu_threads == "single":
+    if loses_cpus(cell):
         await cell.must(DOM0, _CPUS.format(int(online)), PATIENCE)
 
 

@@ -128,20 +128,7 @@ class _Run:
         return None
 
     def _cell(self, resolved: Resolved, stack: AsyncExitStack, directory: Path) -> Cell:
-        return Cell(
-            self._spec,
-            directory,
-            self._journal,
-            stack,
-            fact=self._step_fact,
-            qemu=resolved.qemu,
-            kernel=resolved.kernel,
-            initrd=resolved.initrd,
-            hypervisor=resolved.hypervisor,
-            loader=resolved.loader,
-            debugger=resolved.debugger,
-            bios=resolved.bios,
-        )
+        return Cell(self._spec, directory, self._journal, stack, resolved, fact=self._step_fact)
 
     async def _run_steps(self, cell: Cell, warm: Warm | None) -> None:
         known = verbs()

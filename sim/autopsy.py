@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from sim.errors import QmpFailed
+from sim.errors import NoScreen, QmpFailed
 from sim.qmp import Qmp
+from sim.screen import take_picture
 
 # So long (s) the questions may take together; a QEMU that hangs is not waited for.
 PATIENCE = 5.0
@@ -47,11 +48,9 @@ async def _ask(qmp: Qmp, stream: TextIO) -> None:
 async def _picture(qmp: Qmp, screen: Path) -> str:
     screen.parent.mkdir(parents=True, exist_ok=True)
     try:
-        await qmp.execute("screendump", filename=str(screen), format="png")
-    except QmpFailed as error:
-        if not error.kind:
-            raise  # not an answer, but the end of the session
+        await take_picture(qmp, screen)
+    except NoScreen as error:
         with contextlib.suppress(OSError):
             screen.parent.rmdir()
-        return f"no picture: {error.message.rpartition(': ')[2]}"
+        return error.message
     return f"screens/{screen.name}"

@@ -67,5 +67,9 @@ class QmpFailed(SimError):
         self.kind = kind
 
 
+class NoScreen(SimError):
+    """The machine has no screen of which a picture could be taken."""
+
+
 class SnapshotFailed(SimError):
     """A machine could not be saved, or not resumed from what was saved."""

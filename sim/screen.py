@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
+
+from sim.errors import NoScreen, QmpFailed
+from sim.qmp import Qmp
 
 # Of the font that Linux's framebuffer console takes for a screen of this size (lib/fonts/font_8x16.c), in pixels.
 WIDTH, HEIGHT = 8, 16
@@ -26,6 +30,20 @@ class Picture:
         """Return a pixel's three bytes."""
         start = (y * self.width + x) * 3
         return self.pixels[start : start + 3]
+
+
+async def take_picture(qmp: Qmp, target: Path) -> None:
+    """Let QEMU write a picture of a machine's screen, as PPM if the file is called so, else as PNG.
+
+    Raises NoScreen, QmpFailed.
+    """
+    kind = "ppm" if target.suffix == ".ppm" else "png"
+    try:
+        await qmp.execute("screendump", filename=str(target), format=kind)
+    except QmpFailed as error:
+        if not error.kind:
+            raise  # not an answer, but the end of the session
+        raise NoScreen(f"no picture: {error.message.rpartition(': ')[2]}") from error
 
 
 def read_ppm(data: bytes) -> Picture:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from base.errors import EXIT_OK
 from base.yamlmodel import load
-from harness.scaffold import likely, new_platform, new_scenario, verb_help
+from harness.scaffold import likely, new_platform, new_scenario
 from harness.scenario import FOLDER, load_scenario
 from sim.platform import Platform
 
@@ -32,7 +32,7 @@ def scenario(argv: Sequence[str]) -> int:
     if path.parent == FOLDER and options.feature is None:
         print("  a new row:  add it to results/features.yaml")
     for verb in likely(path.stem)[:SHOWN]:
-        print(f"  perhaps of use: {verb_help(verb)}")
+        print(f"  perhaps of use: {verb.name}: {verb.summary}")
     return EXIT_OK
 
 

@@ -18,7 +18,7 @@ from base.progress import Event
 from harness import bisect
 from harness.bring import check_files
 from harness.calibration import check_override
-from harness.choosing import OPTIONS, add_options, field, given
+from harness.choosing import OPTIONS, add_options, count, field, given
 from harness.display import Display
 from harness.hypervisor import use_folders
 from harness.plan import Choice, PlannedCell, plan
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         help="end with what `git bisect run` takes: 0 good, 1 bad, 125 cannot be tested, 128 stop",
     )
     made.add_argument("--dry-run", action="store_true", help="run nothing: print the cells and their commands")
-    made.add_argument("-n", type=_count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
+    made.add_argument("-n", type=count, metavar="N", help="vCPUs at once (default: the number of CPUs)")
     made.add_argument("--junit", type=Path, metavar="F", help="write a JUnit report")
     made.add_argument("--json", type=Path, metavar="F", help="write this run's matrix as JSON")
     made.add_argument("--summary", type=Path, metavar="F", help="append a summary in Markdown ($GITHUB_STEP_SUMMARY)")
@@ -173,12 +173,6 @@ def _prepare(options: argparse.Namespace) -> Side | None:
     if options.costs is not None:
         options.costs = load_side(options.costs)
     return None if options.baseline is None else load_side(options.baseline)
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 up")
-    return int(text)
 
 
 def _execute(cells: Sequence[PlannedCell], paths: Sequence[Path], options: argparse.Namespace) -> Run:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from base.errors import EXIT_OK, UsageError
+from base.errors import EXIT_OK, TestbedError, UsageError
 from harness.display import Display
 from harness.live.folders import live_folder
 from harness.live.session import live_session
@@ -19,7 +19,7 @@ from harness.live.wish import DOMU, SCENARIOS, WITH_DOMU, Wish, add_arguments, w
 from harness.runspec import RunSpec
 from harness.scenario import Scenario, Step, find_scenario, load_scenario
 from harness.specs import make_spec
-from harness.tracing.events import ALL, KINDS, Kind, choose, table
+from harness.tracing.events import KINDS, Kind, choose, table
 from harness.tracing.picture import picture
 from harness.tracing.tracer import Traced, Tracer
 from harness.verbs import verbs
@@ -45,10 +45,10 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("target", help="a platform, or a scenario (by name or file)")
     made.add_argument("-p", "--platform", metavar="NAME", default=DEFAULT, help="of a scenario (default: %(default)s)")
-    made.add_argument("--events", metavar="LIST", default=",".join(ALL), help="(default: %(default)s)")
+    made.add_argument("--events", metavar="LIST", default=",".join(KINDS), help="(default: %(default)s)")
     made.add_argument("--run", metavar="CMD", help="trace this command in a domU that runs")
     made.add_argument("--svg", metavar="F", type=Path, help="the picture (default: in the folder of the evidence)")
-    add_arguments(made)
+    add_arguments(made, domu=False)
     return made
 
 
@@ -89,11 +89,13 @@ async def _trace(spec: RunSpec, folder: Path, wanted: Wish, kinds: Sequence[Kind
         await tracer.begin()
         try:
             for step in spec.scenario.steps:
-                params = tracer.params_of(step.verb, step.params)
-                verb = verbs()[step.verb]
                 print(f"  {step.title}", flush=True)
-                await verb.function(session.cell, verb.params.model_validate(params))
+                await session.do(step.verb, tracer.params_of(step.verb, step.params))
                 await tracer.look()
+        except TestbedError as error:
+            # Told now: if the traces cannot be read either, that would be all that is heard.
+            print(f"failed: {error}", flush=True)
+            raise
         finally:
             print("reading the traces: a long one takes a minute", flush=True)
             traced = await tracer.end()

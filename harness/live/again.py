@@ -34,7 +34,7 @@ def find_cell(word: str) -> Ran:
     runs = [find_run(run_word)] if slash else list(reversed(list_runs()))
     wanted = cell_word if slash else word
     for run in runs:
-        known = sorted(each.parent for each in (run.directory / "cells").glob(f"*/{FILE}"))
+        known = [each for each in run.cell_directories() if (each / FILE).is_file()]
         exact = [each for each in known if each.name == wanted]
         found = exact or [each for each in known if wanted in each.name]
         # A second attempt stands for its cell.

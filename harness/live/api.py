@@ -10,7 +10,6 @@ any console as `GuestAlarm`, a wait that took too long as `DeadlineExpired`. `wi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from base.errors import UsageError
 from base.progress import Report, silent
 from harness.attached import attached
 from harness.domain import DomainConfig
+from harness.gdb import IN_KERNEL, Gdb, Stop
 from harness.live.folders import live_folder
 from harness.live.loop import Held, Loop
 from harness.live.session import WITHIN, Session, live_session
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
-    from harness.gdb import Gdb, Stop
 
 SAVED = "/run/saved"
 
@@ -137,15 +136,15 @@ class Simulator:
         """Create a domU (memory in MiB) and wait until it answers."""
         size = memory or self.session.cell.hypervisor.domu.memory
         self.loop.do(self.session.create(DomainConfig(name=name, memory=size, vcpus=vcpus, append=append)))
-        self.loop.do(self.session.boots(name))
+        self.loop.do(self.session.do("boots", {"domain": name}))
         return DomU(self, name)
 
     def step(self, verb: str, **params: Any) -> str:
         """Do what a verb of scenarios does (`./testbed list verbs`); `_` in names of parameters stands for `-`."""
-        if verb not in (known := verbs()):
+        if verb not in verbs():
             raise UsageError(f"no verb '{verb}'", hint="`./testbed list verbs`")
-        given = known[verb].params.model_validate({key.replace("_", "-"): value for key, value in params.items()})
-        return self.loop.do(_step(self.session, known[verb].function(self.session.cell, given))) or ""
+        given = {key.replace("_", "-"): value for key, value in params.items()}
+        return self.loop.do(_step(self.session, verb, given)) or ""
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Ask the simulator's QMP."""
@@ -173,7 +172,7 @@ class Simulator:
 
     def screenshot(self, path: str | Path | None = None) -> Path:
         """Write a picture of the machine's screen and return where. Raises UsageError when it has none."""
-        return self.loop.do(self.session.screenshot(Path(path) if path else None))
+        return self.loop.do(self.session.screenshot(Path(path).absolute() if path else None))
 
 
 class Domain:
@@ -218,15 +217,13 @@ class Domain:
 
         self.simulator.loop.do(send())
 
-    def expect(self, pattern: str, within: float = WITHIN) -> re.Match[str]:
-        """Wait until its console 0 shows what matches, in what has come since the last match."""
+    def expect(self, pattern: str, within: float = WITHIN) -> str:
+        """Wait until its console 0 shows what matches, in what has come since the last match; returns that."""
         cell = self._session.cell
-        console = cell.console(self.name)
-        work = cell.wait(f"{self.name} shows /{pattern}/", console.expect(pattern), within, domain=self.name)
-        text = self.simulator.loop.do(work).text.decode(errors="replace")
-        found = re.search(pattern, text)
-        assert found is not None
-        return found
+        work = cell.wait(
+            f"{self.name} shows /{pattern}/", cell.console(self.name).expect(pattern), within, domain=self.name
+        )
+        return self.simulator.loop.do(work).text.decode(errors="replace")
 
     def qmp(self, command: str, **arguments: Any) -> Any:
         """Ask the QMP of the QEMU that it runs in."""
@@ -313,15 +310,13 @@ class Debugger:
 
 
 async def _insert(gdb: Gdb, symbol: str, *, kernel_only: bool) -> int:
-    from harness.gdb import MSR_PR  # noqa: PLC0415  (lazy: few debug)
-
     async with gdb.as_kernel():
-        _, address = await gdb.insert(symbol, f"($msr & {MSR_PR:#x}) == 0" if kernel_only else "")
+        _, address = await gdb.insert(symbol, IN_KERNEL if kernel_only else "")
     return address
 
 
-async def _step(session: Session, work: Any) -> str | None:
-    remark: str | None = await work
+async def _step(session: Session, verb: str, params: dict[str, Any]) -> str | None:
+    remark = await session.do(verb, params)
     await session.machine.check()
     return remark
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, Self
 
-from base.errors import InfraError, UsageError
-from harness.bootdisk import MKE2FS, find_mke2fs
+from base.errors import UsageError
+from harness.bootdisk import make_ext2
 from harness.links import Link
 from sim.platform import Platform
 
@@ -121,21 +119,7 @@ def copy_of(folder: Path) -> IO[bytes]:
     file = tempfile.TemporaryFile()  # noqa: SIM115  (whoever starts the machine closes it)
     try:
         file.truncate((int(used * ROOM) >> 20) + LEAST << 20)
-        command = [
-            find_mke2fs(),
-            "-q",
-            "-F",
-            "-t",
-            "ext2",
-            "-m",
-            "0",
-            "-d",
-            str(folder),
-            f"/proc/self/fd/{file.fileno()}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=(file.fileno(),))
-        if done.returncode:
-            raise InfraError(f"{MKE2FS} cannot copy {folder}: {done.stderr.strip()}", hint=shlex.join(command))
+        make_ext2(f"/proc/self/fd/{file.fileno()}", folder, pass_fds=(file.fileno(),))
     except BaseException:
         file.close()
         raise

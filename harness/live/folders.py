@@ -53,6 +53,7 @@ def _trim(root: Path) -> None:
         try:
             lock = os.open(folder / LOCK, os.O_RDONLY)
         except FileNotFoundError:
+            # Others may be at it, too, and the next one tries again.
             shutil.rmtree(folder, ignore_errors=True)
             continue
         try:

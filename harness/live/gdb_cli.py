@@ -13,7 +13,7 @@ from base import owner
 from base.errors import InfraError
 from harness.attached import Opened, open_stub_of
 from harness.cell import Cell
-from harness.gdb import ADDRESS, MSR_DR, MSR_IR, MSR_PR, SETTINGS, Debugger, relayed
+from harness.gdb import ADDRESS, IN_KERNEL, MSR_DR, MSR_IR, MSR_PR, SETTINGS, Debugger, relayed
 from harness.kernel import KernelIdentity
 
 # gdb's names (`set architecture`): all kernels here are 64-bit.
@@ -51,7 +51,7 @@ def commands(identity: KernelIdentity, *, kernel_only: bool) -> str:
     return COMMANDS.format(
         # In big-endian kernels (ELFv1) a function's own name is its descriptor's; its code has a dot before it.
         dot="." if identity.order == "big" else "",
-        condition=f" if ($msr & {MSR_PR:#x}) == 0" if kernel_only else "",
+        condition=f" if {IN_KERNEL}" if kernel_only else "",
         told="It does not stop in a guest that is at the same address." if kernel_only else "",
         pr=MSR_PR,
         translated=MSR_IR | MSR_DR,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +19,23 @@ from harness.live.wish import answers
 from harness.resolve import resolve
 from harness.runspec import RunSpec
 from harness.scenario import Step
+from harness.toolstacks.qemu import SYSRQ_KEY
 from harness.verbs import StepFailed, verbs
-from harness.warm import Warm, set_cpus
+from harness.warm import Warm, loses_cpus, set_cpus
 from results.journal import Journal
 from results.model import Scalar
 from sim import snapshot
 from sim.console import Console
-from sim.errors import QmpFailed
+from sim.errors import NoScreen
 from sim.machine import Machine
 from sim.platform import DOM0
+from sim.screen import take_picture
 
 # What one thing may take before we say that it hangs (s of a calm host).
 WITHIN = 120.0
 # A terminal's size is told to whoever answers soon (s).
 SOON = 2.0
 SNAPSHOTS, SCREENS = "snapshots", "screens"
-BREAK = "\x0f"  # Control-O: hvc_console takes it for a break (drivers/tty/hvc/hvc_console.c)
 
 
 class LiveCell(Cell):
@@ -118,13 +119,18 @@ class Session:
         if self._warm is not None:
             done, template = await self._warm.resume()
             self.template = template.name if template else ""
-        known = verbs()
         for index, step in enumerate(steps[done:], done):
-            await known[step.verb].function(self.cell, known[step.verb].params.model_validate(step.params))
+            await self.do(step.verb, step.params)
             if self._warm is not None:
                 await self._warm.keep(index + 1)
         if script := self._devices.script:
             await self.cell.must(DOM0, script, WITHIN)
+
+    async def do(self, verb: str, params: Mapping[str, Any]) -> str | None:
+        """Do what a verb of scenarios does, and return its remark. Raises what the verb raises."""
+        known = verbs()[verb]
+        remark: str | None = await known.function(self.cell, known.params.model_validate(params))
+        return remark
 
     async def must(self, domain: str, command: str, within: float = WITHIN) -> str:
         """Run a command that must succeed in a domain, and return what it printed."""
@@ -145,11 +151,6 @@ class Session:
         """Give back the ports of a domU that has ended."""
         await domain.release()
         self.cell.domains.pop(domain.name, None)
-
-    async def boots(self, name: str) -> None:
-        """Wait until a domU that was created answers."""
-        step = verbs()["boots"]
-        await step.function(self.cell, step.params.model_validate({"domain": name}))
 
     def consoles(self) -> dict[str, Console]:
         """Return the consoles that a person can join, by what they are."""
@@ -181,13 +182,9 @@ class Session:
         target = path or self.folder / SCREENS / f"{self._screens}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            await self.machine.qmp.execute("screendump", filename=str(target.absolute()), format="png")
-        except QmpFailed as error:
-            if not error.kind:
-                raise
-            raise UsageError(
-                f"no picture: {error.message.rpartition(': ')[2]}", hint="--screen gives it one"
-            ) from error
+            await take_picture(self.machine.qmp, target)
+        except NoScreen as error:
+            raise UsageError(error.message, hint="--screen gives it one") from error
         return target
 
     async def pause(self) -> None:
@@ -205,7 +202,7 @@ class Session:
     async def send_break(self, key: str = "") -> None:
         """Send a break at console 0; with a `key`, Linux's SysRq."""
         if self.cell.spec.platform.consoles.log.startswith("hvc"):
-            self.machine.console.send(BREAK + key)
+            self.machine.console.send(SYSRQ_KEY + key)
             return
         await self.machine.qmp.execute("chardev-send-break", id="console")
         if key:
@@ -216,15 +213,19 @@ class Session:
         folder = self.folder / SNAPSHOTS / name
         if name in self.snapshots or folder.exists():
             raise UsageError(f"there is a snapshot '{name}' already")
+        running = await self.running()
+        if not running and loses_cpus(self.cell):
+            raise UsageError("QEMU loses CPUs of such a machine when it is saved", hint="let it go on first")
         folder.mkdir(parents=True)
-        was_running = await self.running()
-        if was_running:
+        if running:
             await self._set_cpus(online=False)
-        await snapshot.save(self.machine, folder)
-        self.snapshots[name] = Snapshot(folder, freeze(self.cell, {}))
-        if was_running:
-            await snapshot.go_on(self.machine)
-            await self._set_cpus(online=True)
+        try:
+            await snapshot.save(self.machine, folder)
+            self.snapshots[name] = Snapshot(folder, freeze(self.cell, {}))
+        finally:
+            if running:
+                await snapshot.go_on(self.machine)
+                await self._set_cpus(online=True)
         return self.snapshots[name]
 
     async def resume(self, name: str) -> None:
@@ -272,20 +273,7 @@ async def live_session(
 
         def make(stack: AsyncExitStack, evidence: Path, more: Devices = plain, args: tuple[str, ...] = ()) -> LiveCell:
             return LiveCell(
-                spec,
-                evidence,
-                journal,
-                stack,
-                fact=fact,
-                qemu=resolved.qemu,
-                kernel=resolved.kernel,
-                initrd=resolved.initrd,
-                hypervisor=resolved.hypervisor,
-                debugger=resolved.debugger,
-                args=args,
-                may_reboot=True,
-                bios=resolved.bios,
-                devices=more,
+                spec, evidence, journal, stack, resolved, fact=fact, args=args, may_reboot=True, devices=more
             )
 
         async with AsyncExitStack() as stack:

@@ -19,15 +19,7 @@ QMP = "socket,id=qmp,path={},server=on,wait=off"
 
 def machine_of(spec: RunSpec, resolved: Resolved) -> MachineSpec:
     """Return the machine that a cell starts for its first dom0, booted."""
-    machine = machine_spec(
-        spec,
-        qemu=resolved.qemu,
-        kernel=resolved.kernel,
-        initrd=resolved.initrd,
-        hypervisor=resolved.hypervisor,
-        bios=resolved.bios,
-    )
-    return replace(machine, ports=ports_of(slots_of(spec)))
+    return replace(machine_spec(spec, resolved), ports=ports_of(slots_of(spec)))
 
 
 def standalone(machine: MachineSpec, *, qmp: str = "qmp.sock", files: Mapping[str, str] | None = None) -> list[str]:

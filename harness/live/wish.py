@@ -11,12 +11,12 @@ from pathlib import Path
 from base.errors import UsageError
 from base.yamlmodel import suggest
 from harness.bring import check_files
-from harness.choosing import add_options, given
+from harness.choosing import add_options, count, given
 from harness.hypervisor import load_hypervisors, use_folders
 from harness.live.devices import Devices
 from harness.plan import Choice, PlannedCell, plan
 from harness.runspec import OwnFile, RunSpec
-from harness.scenario import MachineWish, Scenario, load_scenario
+from harness.scenario import Scenario, load_scenario
 from sim.platform import find_platform, load_platforms
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -46,11 +46,11 @@ class Wish:
     @property
     def scenario(self) -> Scenario:
         """What is done before the person has the machine."""
-        if self.own is not None:
-            return self.own
-        path = SCENARIOS / f"{WITH_DOMU if self.domu else ALONE}.yaml"
-        machine = MachineWish(screen=self.screen)
-        return load_scenario(path).model_copy(update={"debugger": self.debugger, "machine": machine})
+        found = self.own or load_scenario(SCENARIOS / f"{WITH_DOMU if self.domu else ALONE}.yaml")
+        wanted: dict[str, object] = {"debugger": self.debugger or found.debugger}
+        if self.screen:
+            wanted["machine"] = found.machine.model_copy(update={"screen": True})
+        return found.model_copy(update=wanted)
 
     def plan(self) -> PlannedCell:
         """Return the cell of the machine: of several kernels the last, of the first hypervisor that there is.
@@ -67,7 +67,11 @@ class Wish:
         self.choice.check()
         if self.choice.initrd is not None and self.domu:
             raise UsageError("--domu needs the test bed's own initramfs", hint="leave out --initrd or --domu")
+        if self.own is not None and platform.name not in (self.own.platforms or [platform.name]):
+            raise UsageError(f"{self.own.name} is not about {platform.name}, but {', '.join(self.own.platforms or ())}")
         cell = _choose(plan([self.scenario], self.choice), self.platform, self.choice)
+        if (reason := cell.not_applicable) is not None:
+            raise UsageError(f"{cell.id().id}: {reason}")
         if self.domu and cell.hypervisor.toolstack is None:
             raise UsageError(f"{cell.hypervisor.name} has no toolstack, so no domU can be made")
         wanted = {"cpus": self.cpus or platform.cpus, "memory": self.memory or platform.memory}
@@ -87,12 +91,18 @@ def answers(spec: RunSpec) -> bool:
     return ours and bool(spec.platform.consoles.command)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a live machine to a command's parser; `wish` reads them."""
+def add_arguments(parser: argparse.ArgumentParser, *, domu: bool = True) -> None:
+    """Add the options of a live machine to a command's parser; `wish` reads them.
+
+    `domu` says whether it is for the user to ask for one.
+    """
     add_options(parser, leave_out=["platform"])
-    parser.add_argument("--domu", action="store_true", help="have a domU running as well")
-    parser.add_argument("--smp", type=_positive, default=0, metavar="N", help="CPUs of the machine")
-    parser.add_argument("--mem", type=_positive, default=0, metavar="MIB", help="memory of the machine")
+    if domu:
+        parser.add_argument("--domu", action="store_true", help="have a domU running as well")
+    else:
+        parser.set_defaults(domu=False)
+    parser.add_argument("--smp", type=count, default=0, metavar="N", help="CPUs of the machine")
+    parser.add_argument("--mem", type=count, default=0, metavar="MIB", help="memory of the machine")
     parser.add_argument("--screen", action="store_true", help="a screen, in a window or for a VNC viewer")
     parser.add_argument("--cold", action="store_true", help="boot it: start from no template, and leave none")
     Devices.add_arguments(parser)
@@ -113,12 +123,6 @@ def wish(options: argparse.Namespace, *, debugger: bool = False) -> Wish:
         screen=options.screen,
         devices=Devices.of(options),
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 up")
-    return int(text)
 
 
 def _choose(cells: Sequence[PlannedCell], platform: str, choice: Choice) -> PlannedCell:

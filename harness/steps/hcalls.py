@@ -57,7 +57,7 @@ HCALLS = {
     0x14C: "H_CHANGE_LOGICAL_LAN_MAC",
     0x31C: "H_SET_MODE",
 }
-TRACING = "/sys/kernel/debug/tracing"
+TRACEFS = "/sys/kernel/debug/tracing"
 EXITS = "/sys/kernel/debug/kvm"
 TRACES = "hcall-traces"
 _ENTRY = re.compile(r"^entry +(\d+) (\d+)$", re.MULTILINE)
@@ -65,8 +65,8 @@ _LEAVE = re.compile(r"^exit +(\d+) (\d+)$", re.MULTILINE)
 _LOST = re.compile(r"^(?:overrun|commit overrun|dropped events): ([1-9]\d*)$", re.MULTILINE)
 # Counted in the domU: the trace itself is long. What is under way when the trace begins or ends has one end only.
 _SCRIPT = f"""
-    cd {TRACING}/events/powerpc/hcall_entry || exit 1
-    cd {TRACING}
+    cd {TRACEFS}/events/powerpc/hcall_entry || exit 1
+    cd {TRACEFS}
     echo 0 >tracing_on
     echo >trace
     echo 1 >events/powerpc/hcall_entry/enable
@@ -183,10 +183,15 @@ async def exits(cell: Cell, domain: Domain, seconds: float) -> dict[str, int]:
 
 def traced(output: str) -> tuple[Counter[str], Counter[str]]:
     """Return how many hypercalls of each name began, and how many ended. Raises StepFailed when events were lost."""
-    if lost := _LOST.search(output):
-        raise StepFailed(f"the trace is not whole: {lost[0]}")
+    check_whole(output)
     entries, leaves = (
         Counter({HCALLS.get(int(number), f"{int(number):#x}"): int(count) for count, number in pattern.findall(output)})
         for pattern in (_ENTRY, _LEAVE)
     )
     return entries, leaves
+
+
+def check_whole(stats: str) -> None:
+    """Raise StepFailed when a kernel's buffers have lost events; `stats` are tracefs' `per_cpu/cpu*/stats`."""
+    if lost := _LOST.search(stats):
+        raise StepFailed(f"the trace is not whole: {lost[0]}", hint="trace less, or fewer kinds of events")

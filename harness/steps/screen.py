@@ -9,9 +9,9 @@ from pathlib import Path
 
 from harness.cell import Cell
 from harness.verbs import Pattern, Seconds, StepFailed, StepParams, verb
-from sim.errors import QmpFailed
+from sim.errors import NoScreen
 from sim.platform import DOM0
-from sim.screen import find_font, read_ppm, read_text
+from sim.screen import find_font, read_ppm, read_text, take_picture
 
 SCREENS = "screens"
 
@@ -63,11 +63,10 @@ async def _read(cell: Cell, host: str, name: str, seconds: float) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder, "screen.ppm")
         try:
-            await cell.wait("QEMU takes a picture", _dump(cell, host, kept, raw), seconds)
-        except QmpFailed as error:
-            raise StepFailed(
-                f"no picture of the screen: {error.message}", hint="write `machine: {screen: true}`"
-            ) from error
+            for target in (kept, raw):
+                await cell.wait("QEMU takes a picture", take_picture(machine.qmp, target), seconds)
+        except NoScreen as error:
+            raise StepFailed(error.message, hint="write `machine: {screen: true}`") from error
         lines = _text_of(raw, kernel)
     cell.evidence(f"{SCREENS}/{number}-{name}.txt", "\n".join(lines) + "\n")
     return lines
@@ -78,12 +77,6 @@ def _text_of(picture: Path, kernel: Path) -> list[str]:
         return read_text(read_ppm(picture.read_bytes()), find_font(kernel.read_bytes()))
     except ValueError as error:
         raise StepFailed(f"the screen cannot be read: {error}") from error
-
-
-async def _dump(cell: Cell, host: str, *targets: Path) -> None:
-    qmp = cell.host(host).machine.qmp
-    for path in targets:
-        await qmp.execute("screendump", filename=str(path), format=path.suffix.removeprefix("."))
 
 
 def _end(lines: list[str]) -> str:

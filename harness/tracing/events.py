@@ -9,9 +9,8 @@ from typing import Literal
 
 from base.errors import UsageError
 from base.yamlmodel import suggest
-from harness.steps.hcalls import HCALLS
+from harness.steps.hcalls import HCALLS, TRACEFS
 
-TRACEFS = "/sys/kernel/debug/tracing"
 # The machine's own timebase: under KVM-PR a domU reads the same one as dom0, so that their times can be compared
 # (Linux, arch/powerpc/kernel/trace_clock.c).
 CLOCK = "ppc-tb"
@@ -27,7 +26,8 @@ _WORD = re.compile(r"=([^ |]+)")
 class Kind:
     """A kind of event: whose kernel traces it, by which two events it begins and ends, and what one is called.
 
-    `begins` and `ends` are paths below tracefs' `events`; `name` reads a name from what follows the first one.
+    `begins` and `ends` are paths below tracefs' `events`; `title` reads a
+    name from what follows the first one, `summary` is for --help.
     """
 
     name: str
@@ -74,7 +74,6 @@ KINDS = {
         ),
     )
 }
-ALL = ("hcall", "exit", "irq", "timer")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from harness.cell import Cell
 from harness.domain import Domain
-from harness.steps.hcalls import exits
+from harness.steps.hcalls import check_whole, exits
 from harness.tracing.events import BOOTED_TRACING, Kind, Span, begin_script, end_script, read_script, spans
-from harness.tracing.qemu import EVENT, Compared, calls, check_whole, compare
+from harness.tracing.qemu import EVENT, Compared, calls, compare
 from harness.verbs import StepFailed
 from sim.platform import DOM0
 

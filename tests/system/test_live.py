@@ -17,10 +17,13 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from base.errors import UsageError
 from base.paths import PROJECT
 from harness.live.again import find_cell
 from harness.live.api import Domain, DomU, Simulator
 from harness.resolve import resolve
+from sim.errors import SnapshotFailed
+from sim.machine import Machine
 from sim.screen import read_ppm
 
 Testbed = Callable[..., "subprocess.Popen[str]"]
@@ -154,6 +157,21 @@ def test_a_machine_with_two_cpus_has_both_after_a_snapshot() -> None:
         machine.resume("here")
         assert machine.dom0.run("ls /later").status != 0
         assert machine.dom0.must("nproc") == "2"
+        machine.pause()
+        with pytest.raises(UsageError, match="QEMU loses CPUs"):
+            machine.snapshot("paused")
+
+
+def test_a_machine_that_could_not_be_saved_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(machine: Machine, _: Path) -> None:
+        await machine.qmp.execute("stop")
+        raise SnapshotFailed("as asked")
+
+    monkeypatch.setattr("harness.live.session.snapshot.save", fails)
+    with Simulator.start("g5") as machine:
+        with pytest.raises(SnapshotFailed, match="as asked"):
+            machine.snapshot("here")
+        machine.dom0.answers()
 
 
 def test_breakpoints_in_the_hypervisor_and_in_its_guest() -> None:
@@ -176,11 +194,14 @@ def test_breakpoints_in_the_hypervisor_and_in_its_guest() -> None:
 
 
 def test_gdb_at_a_domu_and_at_a_cell_that_fails(testbed: Testbed, tmp_path: Path) -> None:
-    said = _said(testbed, 0, "debug", "g5", "--domain", "u1", "-e", "kbreak panic", "-e", "bt")
+    said = _said(
+        testbed, 0, "debug", "g5", "--domain", "u1", "-e", "kbreak arch_cpu_idle", "-e", "continue", "-e", "bt"
+    )
     assert "powerpc:common64" in said
     assert "big endian" in said
-    assert re.search(r"Breakpoint 1 at 0xc0", said)
-    assert "do_idle" in said
+    # Wherever it was stopped: a guest with nothing to do comes there, from its idle loop.
+    assert re.search(r"^Breakpoint 1, 0xc0\w+ in arch_cpu_idle \(\)", said, re.MULTILINE)
+    assert re.search(r"^#\d+ +0xc0\w+ in do_idle \(\)", said, re.MULTILINE)
     bad = tmp_path / "bad.yaml"
     bad.write_text(f"{ROW}prepare: [boot-dom0]\nsteps:\n  - run: {{domain: dom0, command: 'false'}}\n")
     _said(testbed, 1, "run", str(bad), "-p", "g5", "--kernel", "fixed")

@@ -8,6 +8,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -19,9 +20,13 @@ from harness.live.devices import Devices, copy_of
 from harness.live.folders import KEPT, live_folder, live_root
 from harness.live.gdb_cli import commands
 from harness.live.loop import Held, Loop
+from harness.live.session import live_session
 from harness.live.standalone import standalone, written
 from harness.live.wish import Wish
 from harness.plan import Choice
+from harness.resolve import Resolved
+from harness.runspec import ImageRef, RunSpec
+from harness.scenario import FOLDER, load_scenario
 from sim.console import Console
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
@@ -202,3 +207,51 @@ def test_a_console_on_a_pty(tmp_path: Path) -> None:
         return typed + b" " + shown
 
     assert asyncio.run(work()) == b"typed printed"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "platform", "said"),
+    [
+        ("smp-hypervisor-4", "g5", "g5 has at most 1 CPU, the scenario is about 4"),
+        ("screen", "pseries-970", "screen is not about pseries-970, but g5"),
+    ],
+)
+def test_a_scenario_that_makes_no_sense_on_a_platform_is_refused(scenario: str, platform: str, said: str) -> None:
+    own = load_scenario(FOLDER / f"{scenario}.yaml")
+    with pytest.raises(UsageError, match=said):
+        Wish(platform, Choice(platform=platform), own=own).plan()
+
+
+def test_what_is_wished_for_is_added_to_a_scenario_of_ones_own() -> None:
+    own = load_scenario(FOLDER / "virtual-disk.yaml")
+    found = Wish("g5", Choice(platform="g5"), screen=True, debugger=True, own=own).scenario
+    assert (found.machine.screen, found.debugger) == (True, True)
+    assert found.prepare == own.prepare
+    assert Wish("g5", Choice(platform="g5"), own=own).scenario == own
+
+
+def test_a_live_machine_boots_by_the_loader_that_its_cell_has(tmp_path: Path) -> None:
+    """A machine that is to boot from a disk must not be given its kernel by QEMU."""
+
+    async def loader_of() -> Path | None:
+        async with live_session(spec, tmp_path) as session:
+            return session.cell._loader
+
+    own = load_scenario(FOLDER / "grub.yaml")
+    cell = Wish("g5", Choice(platform="g5"), own=own).plan()
+    image = ImageRef(name="i", digest="0" * 64)
+    spec = RunSpec(
+        run="test",
+        cell=cell.id(),
+        scenario=own,
+        platform=cell.platform,
+        hypervisor=cell.hypervisor,
+        firmware=cell.firmware,
+        qemu=image,
+        kernel=image,
+        kernel_identity=KernelIdentity(release="6.1", build_id="00"),
+        seed=1,
+    )
+    resolved = Resolved(QemuBinary(("qemu",), "10.0"), Path("/kernel"), loader=Path("/core.elf"))
+    with patch("harness.live.session.resolve", lambda _: resolved):
+        assert asyncio.run(loader_of()) == Path("/core.elf")

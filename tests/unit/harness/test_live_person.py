@@ -40,10 +40,14 @@ def boot(tmp_path: Path) -> Iterator[Spawn]:
         person.close(force=True)
 
 
-def _leave(person: pexpect.spawn[str], before: list[Any] | None = None) -> None:
+def _choose(person: pexpect.spawn[str], key: str) -> None:
     person.send(ESCAPE)
     person.expect("Enter to go back")
-    person.send(ESCAPE)
+    person.send(key)
+
+
+def _leave(person: pexpect.spawn[str], before: list[Any] | None = None) -> None:
+    _choose(person, ESCAPE)
     person.expect("the log is in")
     person.expect(pexpect.EOF)
     after = termios.tcgetattr(person.child_fd)
@@ -78,9 +82,7 @@ def test_the_menu_goes_back_and_nothing_of_the_console_is_missed_or_shown_twice(
 def test_the_escape_key_itself_can_be_sent(boot: Spawn, tmp_path: Path) -> None:
     person = boot("echo-console")
     person.expect("Linux version fake")
-    person.send(ESCAPE)
-    person.expect("Enter to go back")
-    person.send("]")
+    _choose(person, "]")
     person.send("after\r")
     person.expect("after")
     _leave(person)
@@ -90,9 +92,7 @@ def test_the_escape_key_itself_can_be_sent(boot: Spawn, tmp_path: Path) -> None:
 def test_a_qmp_prompt(boot: Spawn) -> None:
     person = boot("echo-console")
     person.expect("Linux version fake")
-    person.send(ESCAPE)
-    person.expect("Enter to go back")
-    person.send("m")
+    _choose(person, "m")
     person.expect(r"\(QMP\) ")
     person.send("query-status\r")
     person.expect('"status": "running"')
@@ -113,15 +113,11 @@ def test_a_qmp_prompt(boot: Spawn) -> None:
 def test_the_second_console_and_back(boot: Spawn) -> None:
     person = boot("echo-console")
     person.expect("Linux version fake")
-    person.send(ESCAPE)
-    person.expect("Enter to go back")
-    person.send("2")
+    _choose(person, "2")
     person.expect("this is dom0's second console")
     person.send("echo $((6*7))\n")
     person.expect("42")
-    person.send(ESCAPE)
-    person.expect("Enter to go back")
-    person.send("2")
+    _choose(person, "2")
     person.expect("this is dom0;")
     person.send("again\r")
     person.expect("got: again")
@@ -131,9 +127,7 @@ def test_the_second_console_and_back(boot: Spawn) -> None:
 def test_trouble_in_the_menu_ends_nothing(boot: Spawn) -> None:
     person = boot("echo-console")
     person.expect("Linux version fake")
-    person.send(ESCAPE)
-    person.expect("Enter to go back")
-    person.send("i")
+    _choose(person, "i")
     person.expect("no picture: There is no console")
     person.send("on\r")
     person.expect("got: on")

@@ -7,9 +7,10 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from base.errors import UsageError
+from harness.steps.hcalls import check_whole
 from harness.tracing.events import KINDS, begin_script, choose, end_script, spans, table
 from harness.tracing.picture import picture
-from harness.tracing.qemu import calls, check_whole, compare
+from harness.tracing.qemu import calls, compare
 from harness.verbs import StepFailed
 
 HCALL, EXIT, IRQ = KINDS["hcall"], KINDS["exit"], KINDS["irq"]
