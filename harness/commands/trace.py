@@ -21,7 +21,7 @@ from harness.scenario import Scenario, Step, find_scenario, load_scenario
 from harness.specs import make_spec
 from harness.tracing.events import KINDS, Kind, choose, table
 from harness.tracing.picture import picture
-from harness.tracing.tracer import Traced, Tracer
+from harness.tracing.tracer import Traced, Tracer, traced
 from harness.verbs import verbs
 from sim.platform import load_platforms
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     steps = _scenario(options.run) if on_platform else load_scenario(find_scenario(options.target))
     if len(steps.hosts) > 1:
         raise UsageError(f"{steps.name} has two machines", hint="trace a scenario with one")
-    wanted: Wish = replace(wish(options), own=steps)
+    wanted: Wish = replace(wish(options), own=traced(steps, kinds))
     with Display("trace") as display:
         spec = wanted.adapt(make_spec(wanted.plan(), "trace", display.report))
     with live_folder(f"trace-{spec.platform.name}") as folder:
@@ -86,11 +86,11 @@ async def _trace(spec: RunSpec, folder: Path, wanted: Wish, kinds: Sequence[Kind
     async with live_session(spec, folder, wanted.devices) as session:
         await session.prepare()
         tracer = Tracer(session.cell, kinds)
-        await tracer.begin()
         try:
+            await tracer.look()
             for step in spec.scenario.steps:
                 print(f"  {step.title}", flush=True)
-                await session.do(step.verb, tracer.params_of(step.verb, step.params))
+                await session.do(step.verb, step.params)
                 await tracer.look()
         except TestbedError as error:
             # Told now: if the traces cannot be read either, that would be all that is heard.
@@ -98,29 +98,29 @@ async def _trace(spec: RunSpec, folder: Path, wanted: Wish, kinds: Sequence[Kind
             raise
         finally:
             print("reading the traces: a long one takes a minute", flush=True)
-            traced = await tracer.end()
-            _show(traced)
-            _draw(f"{spec.scenario.name} on {spec.platform.name}", traced, target)
+            found = await tracer.end()
+            _show(found)
+            _draw(f"{spec.scenario.name} on {spec.platform.name}", found, target)
 
 
-def _draw(title: str, traced: Traced, target: Path) -> None:
-    target.write_text(picture(title, traced.spans, traced.frequency))
+def _draw(title: str, found: Traced, target: Path) -> None:
+    target.write_text(picture(title, found.spans, found.frequency))
     print(f"picture:  {target}")
 
 
-def _show(traced: Traced) -> None:
+def _show(found: Traced) -> None:
     console = Console()
     shown = Table("event", "what", "count", "total ms", "mean us", "longest us", box=None, header_style="bold")
     for column in shown.columns[2:]:
         column.justify = "right"
-    for row in table(traced.spans, traced.frequency):
+    for row in table(found.spans, found.frequency):
         times = (f"{row.total * 1e3:.2f}", f"{row.mean * 1e6:.1f}", f"{row.longest * 1e6:.1f}")
         shown.add_row(row.kind, row.name, str(row.count), *times)
     console.print(shown)
-    for name, risen in traced.counters.items():
+    for name, risen in found.counters.items():
         told = ", ".join(f"{counter} {count}" for counter, count in sorted(risen.items()) if count)
         console.print(f"KVM's counters for {name}: {told}", highlight=False, soft_wrap=True)
-    for name, both in traced.agreed.items():
+    for name, both in found.agreed.items():
         told = ", ".join(f"{call} {count}" for call, count in both.counts.most_common())
         console.print(
             f"{name}: its kernel and its QEMU in dom0 agree on {both.counts.total()} hypercalls: {told} "
@@ -128,5 +128,5 @@ def _show(traced: Traced) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    for remark in traced.remarks:
+    for remark in found.remarks:
         console.print(f"note: {remark}", highlight=False, soft_wrap=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from harness.cell import Cell
 from harness.domain import Domain
+from harness.scenario import Scenario, Step
 from harness.steps.hcalls import check_whole, exits
 from harness.tracing.events import BOOTED_TRACING, Kind, Span, begin_script, end_script, read_script, spans
 from harness.tracing.qemu import EVENT, Compared, calls, compare
@@ -33,45 +33,75 @@ class Traced:
     remarks: list[str] = field(default_factory=list)
 
 
+def traced(scenario: Scenario, kinds: Iterable[Kind]) -> Scenario:
+    """Return a scenario whose domUs trace from their kernel's first moments on, if they have not booted before.
+
+    What has booted in the preparation is left as it is: it may come from a template.
+    """
+    events = [path.replace("/", ":") for kind in kinds if kind.where == "domu" for path in (kind.begins, kind.ends)]
+    if not events:
+        return scenario
+    words = f"trace_event={','.join(events)} {BOOTED_TRACING}"
+    before = booted(scenario.prepare)
+
+    def step_of(step: Step, *, leave: bool) -> Step:
+        if step.verb != "create" or leave:
+            return step
+        append = f"{step.params.get('append', '')} {words}".strip()
+        return step.model_copy(update={"params": {**step.params, "append": append}})
+
+    prepare = tuple(step_of(step, leave=step.params.get("domain") in before) for step in scenario.prepare)
+    steps = tuple(step_of(step, leave=False) for step in scenario.steps)
+    return scenario.model_copy(update={"prepare": prepare, "steps": steps})
+
+
+def booted(steps: Iterable[Step]) -> set[str]:
+    """Return the domUs that have booted after some steps."""
+    return {step.params["domain"] for step in steps if step.verb == "boots"}
+
+
 class Tracer:
-    """Traces a cell between `begin` and `end`. All raise StepFailed, and as `Cell.wait`."""
+    """Traces a cell from when its dom0 is there (`look`) until `end`. All raise StepFailed, and as `Cell.wait`."""
 
     def __init__(self, cell: Cell, kinds: Sequence[Kind]) -> None:
         self._cell = cell
+        # Those of the preparation that can be asked; all others trace by themselves, or cannot be asked yet.
+        self._booted = booted(cell.spec.scenario.prepare)
         self._inside = [kind for kind in kinds if kind.where == "domu"]
         self._outside = [kind for kind in kinds if kind.where == DOM0]
         self._before: dict[str, dict[str, int]] = {}
         self._watched: dict[str, Domain] = {}
-
-    def params_of(self, verb: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Return a step's parameters: a domU that it creates has to trace from its kernel's first moments on."""
-        if verb != "create" or not self._inside:
-            return params
-        events = ",".join(path.replace("/", ":") for kind in self._inside for path in (kind.begins, kind.ends))
-        return {**params, "append": f"{params.get('append', '')} trace_event={events} {BOOTED_TRACING}".strip()}
-
-    async def begin(self) -> None:
-        """Begin, in dom0 and in the domUs that there are."""
-        if self._outside:
-            await self._cell.must(DOM0, begin_script(self._outside), WITHIN)
-        for name in self._cell.domains:
-            await self._watch(name)
-            if self._inside:
-                await self._cell.must(name, begin_script(self._inside), WITHIN)
+        # The timebase's, in Hz; known once it has begun.
+        self._frequency = 0
 
     async def look(self) -> None:
-        """Take up domUs that are new, or have begun anew."""
+        """Begin once dom0 is there; then take up domUs that are new, or have begun anew."""
+        if not self._frequency:
+            if self._cell.machines:
+                await self._begin()
+            return
         for name, domain in self._cell.domains.items():
             if self._watched.get(name) is not domain:
                 await self._watch(name)
 
+    async def _begin(self) -> None:
+        self._frequency = await self._read_frequency()
+        if self._outside:
+            await self._cell.must(DOM0, begin_script(self._outside), WITHIN)
+        for name in self._cell.domains:
+            await self._watch(name)
+            if self._inside and name in self._booted:
+                await self._cell.must(name, begin_script(self._inside), WITHIN)
+
     async def end(self) -> Traced:
         """End, and return what was traced."""
-        traced = Traced(await self._frequency())
+        if not self._frequency:
+            raise StepFailed("nothing was traced: dom0 never came up")
+        traced = Traced(self._frequency)
         # All ends before anything is read: reading would be traced as well.
         if self._outside:
             await self._cell.must(DOM0, end_script(self._outside), WITHIN)
-        there = {name: domain for name, domain in self._watched.items() if self._is_there(name, domain)}
+        there = {name: domain for name, domain in self._watched.items() if await self._runs(name, domain)}
         traced.remarks += [f"{name} has ended, and its trace with it" for name in self._watched if name not in there]
         for name, domain in there.items():
             if self._inside:
@@ -88,8 +118,11 @@ class Tracer:
         traced.spans.sort(key=lambda span: span.begin)
         return traced
 
-    def _is_there(self, name: str, domain: Domain) -> bool:
-        return self._cell.domains.get(name) is domain and not domain.ended.done()
+    async def _runs(self, name: str, domain: Domain) -> bool:
+        """Whether a domU can be asked: the QEMU of one that has switched itself off is there still."""
+        if self._cell.domains.get(name) is not domain or domain.ended.done():
+            return False
+        return domain.monitor is None or bool((await domain.qmp.execute("query-status"))["running"])
 
     async def _watch(self, name: str) -> None:
         domain = self._cell.domains[name]
@@ -119,7 +152,7 @@ class Tracer:
             traced.remarks.append(f"{name}, of which only the end is here: {error}")
         return text
 
-    async def _frequency(self) -> int:
+    async def _read_frequency(self) -> int:
         found = re.search(
             r"^timebase\s*: (\d+)$", await self._cell.must(DOM0, "cat /proc/cpuinfo", WITHIN), re.MULTILINE
         )

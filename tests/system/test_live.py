@@ -231,6 +231,12 @@ def test_a_command_is_traced_on_both_sides(testbed: Testbed) -> None:
     assert "sum_exits" in said
 
 
+def test_a_scenario_that_boots_in_its_own_steps_is_traced_from_there(testbed: Testbed) -> None:
+    said = _said(testbed, 0, "trace", "domu-boot", "-p", "g5", "--events", "hcall,exit")
+    assert re.search(r"^ *exit +DATA_STORAGE ", said, re.MULTILINE), said
+    assert "u1 has ended, and its trace with it" in said
+
+
 def test_a_bundle_boots_with_a_qemu_and_nothing_else(
     testbed: Testbed, tmp_path: Path, person: Callable[..., pexpect.spawn[str]]
 ) -> None:

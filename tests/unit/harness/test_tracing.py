@@ -7,10 +7,12 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from base.errors import UsageError
+from harness.scenario import FOLDER, load_scenario
 from harness.steps.hcalls import check_whole
 from harness.tracing.events import KINDS, begin_script, choose, end_script, spans, table
 from harness.tracing.picture import picture
 from harness.tracing.qemu import calls, compare
+from harness.tracing.tracer import traced
 from harness.verbs import StepFailed
 
 HCALL, EXIT, IRQ = KINDS["hcall"], KINDS["exit"], KINDS["irq"]
@@ -98,3 +100,16 @@ def test_the_picture_has_a_lane_for_each_name_and_is_xml() -> None:
     titles = [node.text or "" for node in drawn.iter("{http://www.w3.org/2000/svg}title")]
     assert sum(title.startswith("hcall H_PUT_TERM_CHAR: 2") for title in titles) == 2
     assert "nothing was traced" in picture("t", [], 10)
+
+
+def test_domus_trace_from_their_start_unless_they_have_booted_before() -> None:
+    def appended(name: str) -> list[str]:
+        found = traced(load_scenario(FOLDER / f"{name}.yaml"), list(KINDS.values()))
+        creates = [step for step in (*found.prepare, *found.steps) if step.verb == "create"]
+        return [str(step.params["append"]) for step in creates]
+
+    assert appended("modules") == [""]
+    (words,) = appended("domu-boot")
+    assert words.startswith("trace_event=powerpc:hcall_entry,powerpc:hcall_exit trace_clock=ppc-tb")
+    own = load_scenario(FOLDER / "domu-boot.yaml")
+    assert traced(own, [EXIT, IRQ]) == own
