@@ -136,12 +136,14 @@ class Cell:
         also: Link | None = None,
         hostname: str | None = None,
         random: bool = True,
+        kernel: Path | None = None,
+        cpus: int = 0,
     ) -> Machine:
         """Start a simulated machine; it lives until the cell ends, or `end_machine`. Raises QemuRefused, InfraError.
 
         With `saved` it waits for the state that is in that folder; then `again` says whether it may itself be saved.
         `also` is what its QEMU is given besides; its dom0 calls itself by `name` unless there is a `hostname`; `random`
-        says whether it has a random device.
+        says whether it has a random device. `kernel` and `cpus` go before what the cell has.
         """
         link = self._links.of(name, self.spec.platform)
         also = also or Link()
@@ -150,6 +152,8 @@ class Cell:
             name=name,
             hostname=hostname or name,
             random=random,
+            kernel=kernel or self.machine_spec.kernel,
+            cpus=cpus or self.machine_spec.cpus,
             ports=ports_of(self._slots),
             args=(*self.machine_spec.args, *link.args, *also.args),
             fds=(*link.fds, *also.fds),

@@ -148,7 +148,9 @@ class PlannedCell:
         if self.scenario.machine.boot == "disk" and self.hypervisor.entry != "kernel":
             return f"QEMU loads {self.hypervisor.name} itself, the scenario is about a disk"
         if lacking := [thing for thing in self.scenario.needs if thing not in self.hypervisor.offers]:
-            return f"a domU of {self.hypervisor.name} has no {lacking[0]}, the scenario is about it"
+            return f"{self.hypervisor.name} has no {lacking[0]}, the scenario is about it"
+        if self.hypervisor.features and self.scenario.feature not in self.hypervisor.features:
+            return f"{self.hypervisor.name} is there for {' and '.join(self.hypervisor.features)} alone"
         return None
 
     @property

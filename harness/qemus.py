@@ -15,8 +15,10 @@ from images import Artifact
 from sim.platform import Architecture
 
 # Images of outer QEMUs are named by what they simulate and their version; `qemu-970` is one for inside.
-_IMAGE = re.compile(r"^qemu-(x86-)?(\d+\.[\w.-]+)$")
-_PACKAGES = ("qemu-system-ppc", "qemu-system-x86")
+_IMAGE = re.compile(r"^qemu-(x86-)?(\d+\.[\w.-]+|970hv)$")
+_PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
+# What a QEMU of ours is called besides its upstream version.
+_OURS = {"qemu-970hv": "970hv"}
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
 _SAYS = re.compile(r"QEMU emulator version (\d+(?:\.\d+)+)")
@@ -75,8 +77,12 @@ def own_version(path: Path) -> str:
 
 
 def image_version(artifact: Artifact) -> str:
-    """Return the upstream version of the outer QEMU in an image, from its package's. Raises InfraError."""
+    """Return the upstream version of the outer QEMU in an image, from its package's; ours has a word behind it.
+
+    Raises InfraError.
+    """
     for origin in artifact.provenance.inputs:
         if origin.name in _PACKAGES and (found := _UPSTREAM.match(origin.version)):
-            return found[1]
+            ours = _OURS.get(artifact.name)
+            return f"{found[1]}+{ours}" if ours else found[1]
     raise InfraError(f"image {artifact.name} does not record the version of {' or '.join(_PACKAGES)}")

@@ -12,7 +12,7 @@ from typing import Any
 from base.errors import UsageError
 from base.paths import PROJECT
 from base.yamlmodel import Document, YamlError, parse, suggest, validate
-from images.recipe import ClosureInput, FileInput, ImageInput, Initramfs, Recipe
+from images.recipe import ClosureInput, FileInput, FolderInput, ImageInput, Initramfs, Recipe
 
 RECIPES = PROJECT / "images" / "recipes"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -155,6 +155,8 @@ def _check(base: Path, recipes: Mapping[str, Recipe], document: Document, recipe
             problems.append(f"{place}: there is no image '{item.image}'{suggest(item.image, list(recipes))}")
         if isinstance(item, FileInput) and not (base / item.file).is_file():
             problems.append(f"{document.place(('inputs', index, 'file'))}: there is no file {base / item.file}")
+        if isinstance(item, FolderInput) and not item.files(base):
+            problems.append(f"{document.place(('inputs', index, 'folder'))}: there is nothing in {base / item.folder}")
     for handle, patches in recipe.patches.items():
         # A variant's patches stand elsewhere in the file; the nearest known place is good enough.
         variant = recipe.variables.get("variant", "")

@@ -13,7 +13,7 @@ from images import lock as locks
 from images.apt import Archive
 from images.catalogue import Catalogue
 from images.lock import Lock, Pins
-from images.recipe import Arch, DebianInput, FileInput, ImageInput, PatchedSourceInput, Recipe, SourceInput
+from images.recipe import Arch, DebianInput, FileInput, FolderInput, ImageInput, PatchedSourceInput, Recipe, SourceInput
 from images.store import Artifact, Origin, Store
 from images.tools import Tools
 
@@ -79,6 +79,12 @@ class Plan:
                 found.append(Origin("image", item.image, digest[:12], digest))
             elif isinstance(item, FileInput):
                 found.append(Origin("file", item.file, "", self._sha256(self.catalogue.base / item.file)))
+            elif isinstance(item, FolderInput):
+                root = self.catalogue.base / item.folder
+                found += [
+                    Origin("file", f"{item.folder}/{path.relative_to(root)}", "", self._sha256(path))
+                    for path in item.files(self.catalogue.base)
+                ]
             else:
                 pins = self.lock.pins(locks.identity(item))
                 if pins is None:

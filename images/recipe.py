@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, field_validator, model_validator
@@ -107,14 +108,28 @@ class FileInput(_Input):
         return self.file.rpartition("/")[2]
 
 
+class FolderInput(_Input):
+    """A folder of this project with all files in it, by its path from `images/`."""
+
+    folder: str
+
+    def _word(self) -> str:
+        return self.folder.rpartition("/")[2]
+
+    def files(self, base: Path) -> list[Path]:
+        """Return its files, sorted, by their paths below `base`."""
+        return sorted(path for path in (base / self.folder).rglob("*") if path.is_file())
+
+
 Input = Annotated[
     Annotated[PackageInput, Tag("package")]
     | Annotated[ClosureInput, Tag("closure")]
     | Annotated[SourceInput, Tag("source")]
     | Annotated[PatchedSourceInput, Tag("patched-source")]
     | Annotated[ImageInput, Tag("image")]
-    | Annotated[FileInput, Tag("file")],
-    by_key("package", "closure", "source", "patched-source", "image", "file"),
+    | Annotated[FileInput, Tag("file")]
+    | Annotated[FolderInput, Tag("folder")],
+    by_key("package", "closure", "source", "patched-source", "image", "file", "folder"),
 ]
 DebianInput = PackageInput | ClosureInput | SourceInput | PatchedSourceInput
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from elftools.elf.elffile import ELFFile
+
 from images.errors import ArtifactError
 from images.store import Artifact
 
@@ -12,7 +14,7 @@ _ROOTS = ("usr/lib", "lib")
 
 
 def tree_command(artifact: Artifact, program: str) -> list[str]:
-    """Return the command that starts `program` ("usr/bin/...") with the tree's own loader and libraries.
+    """Return the command that starts `program` ("usr/bin/...") with the tree's own loader and libraries, if it needs any.
 
     Raises ArtifactError when the tree lacks the program or a loader.
     """
@@ -25,9 +27,16 @@ def tree_command(artifact: Artifact, program: str) -> list[str]:
         if folder.is_dir()
     ]
     loader = next((path for folder in folders for path in _loaders(folder)), None)
+    if loader is None and _is_static(binary):
+        return [str(binary)]
     if loader is None:
         raise ArtifactError(f"image '{artifact.name}' has no dynamic loader", where=str(artifact.path))
     return [str(loader), "--library-path", ":".join(str(folder) for folder in folders), str(binary)]
+
+
+def _is_static(program: Path) -> bool:
+    with program.open("rb") as stream:
+        return not any(segment["p_type"] == "PT_INTERP" for segment in ELFFile(stream).iter_segments())
 
 
 def _loaders(folder: Path) -> list[Path]:

@@ -103,9 +103,11 @@ class MachineSpec:
             args += ["-bios", str(self.bios)]
         # A power-off from inside must be seen, and its cause asked for, before QEMU goes.
         args += ["-action", f"reboot={'reset' if self.may_reboot else 'shutdown'},shutdown=pause"]
+        lines = self.platform.consoles.lines
         for name, number in fds.items():
-            args += ["-chardev", f"socket,id={name},fd={number}"]
-        args += ["-mon", "chardev=qmp,mode=control", "-serial", "chardev:console"]
+            shared = ",mux=on" if name == "console" and lines > 1 else ""
+            args += ["-chardev", f"socket,id={name},fd={number}{shared}"]
+        args += ["-mon", "chardev=qmp,mode=control", *(["-serial", "chardev:console"] * lines)]
         ports = [(name, name) for name in self.ports]
         if command_port := self.platform.consoles.command_port:
             ports.insert(0, (command_port, "command"))

@@ -36,7 +36,7 @@ def test_where_a_hypervisor_lacks_what_a_scenario_needs_it_is_not_applicable() -
     scenario = Scenario(name="s", feature="f", summary="", needs=("hash-mmu",))
     reasons = {cell.hypervisor.name: cell.not_applicable for cell in plan([scenario], Choice())}
     assert reasons.pop("kvm-pr") is None
-    assert reasons == {name: f"a domU of {name} has no hash-mmu, the scenario is about it" for name in reasons}
+    assert reasons == {name: f"{name} has no hash-mmu, the scenario is about it" for name in reasons}
     with pytest.raises(UsageError, match="scenario s: no hypervisor offers 'hash-mnu'; did you mean 'hash-mmu'"):
         plan([scenario.model_copy(update={"needs": ("hash-mnu",)})], Choice())
 

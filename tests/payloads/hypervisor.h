@@ -1,0 +1,43 @@
+/* What the payload hypervisor knows of a guest. */
+#ifndef HYPERVISOR_H
+#define HYPERVISOR_H
+
+#include "payload.h"
+
+/* PAPR, "Hypervisor Call Functions" and "return codes"; from 0xf000 on they are each hypervisor's own. */
+#define H_REMOVE 0x04
+#define H_ENTER 0x08
+#define H_READ 0x0c
+#define H_PROTECT 0x18
+#define H_GET_TERM_CHAR 0x54
+#define H_PUT_TERM_CHAR 0x58
+#define H_CEDE 0xe0
+#define H_BULK_REMOVE 0x124
+#define H_EXIT 0xf000
+
+#define H_SUCCESS 0ull
+#define H_FUNCTION (-2ull)
+#define H_PARAMETER (-4ull)
+#define H_PTEG_FULL (-6ull)
+#define H_NOT_FOUND (-7ull)
+
+/* Where a talking guest has its lines, 16 bytes each, and their lengths (guests.S). */
+#define GUEST_LINES 0x5000
+#define GUEST_LENGTHS 0x5100
+
+struct domain {
+    struct guest guest;
+    unsigned number;
+    bool ceded, ended, lost;
+    u64 slices, hypercalls;
+    u64 sprg[4], decrementer_at, sdr1;
+    u64 table, groups; /* its hash table: where, and how many groups */
+    char line[256];
+    unsigned column;
+};
+
+void say(const char *text);
+void make_linux(struct domain *domain, u64 offset, const void *image, u64 size);
+u64 page_table_call(struct domain *domain, u64 call);
+
+#endif
