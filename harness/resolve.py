@@ -26,7 +26,7 @@ QEMU_DATA: dict[Architecture, tuple[str, ...]] = {
 GDB = "usr/bin/gdb-multiarch"
 GDB_DATA = "usr/share/gdb"
 # What an image of a hypervisor calls it: one of its own, or a kernel that stands for one.
-HYPERVISORS = ("xen", KERNEL)
+HYPERVISORS = ("xen", "hypervisor", KERNEL)
 INITRD = "initramfs.cpio"
 LOADER = "core.elf"
 

@@ -54,6 +54,10 @@ class ImageRules(Model):
     at: Annotated[int, Field(ge=0)] = 0
     address_bits: Annotated[int, Field(gt=0, le=60)] = 60
 
+    def place(self, address: int) -> int:
+        """Return where in memory QEMU puts what the file has at an address."""
+        return (address & ((1 << self.address_bits) - 1)) + self.at
+
     @field_validator("machine")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:

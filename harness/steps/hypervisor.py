@@ -82,7 +82,8 @@ async def _read(machine: Machine, text: str) -> str:
 @verb("same-hypervisor")
 async def same_hypervisor(cell: Cell, params: StepParams) -> str:
     """Compare the running hypervisor's build id with that of the file that was built."""
-    if (file := cell.machine_spec.hypervisor) is not None:
+    file = cell.machine_spec.hypervisor
+    if file is not None and cell.hypervisor.boot.then == "dom0":
         built = file_build_id(file)
         running = (await cell.must(DOM0, f"od -An -v -tx1 {BUILD_ID} | tr -d ' \\n'", params.within)).strip()
         cell.fact("hypervisor.build-id", running)
@@ -91,21 +92,20 @@ async def same_hypervisor(cell: Cell, params: StepParams) -> str:
         return f"build id {running}"
     if cell.hypervisor.boot.then == "dom0":
         return str(await same_kernel(cell, DomainParams(domain=DOM0, within=params.within)))
-    wanted = cell.identity(DOM0)
-    file = cell.machine_spec.kernel
+    file = file or cell.machine_spec.kernel
     place = find_build_id(file) if file else None
     if place is None:
         raise StepFailed(f"{file} has no build id by which to tell it", hint="link it with --build-id=sha1")
     path = cell.directory / NOTE
-    save = cell.machine.qmp.execute("pmemsave", val=place.address, size=place.size, filename=str(path))
+    address = cell.spec.platform.images.place(place.address)
+    save = cell.machine.qmp.execute("pmemsave", val=address, size=place.size, filename=str(path))
     await cell.wait("the machine's memory is read", save, params.within)
-    running = build_id(path.read_bytes(), wanted.order)
+    built = file_build_id(file)
+    running = build_id(path.read_bytes(), cell.identity(DOM0).order)
     cell.fact("hypervisor.build-id", running)
-    if running != wanted.build_id:
-        raise StepFailed(
-            f"at {place.address:#x} the machine has {running or 'no build id'}, built was {wanted.build_id}"
-        )
-    return f"{wanted.release}, build id {running} at {place.address:#x}"
+    if running != built:
+        raise StepFailed(f"at {address:#x} the machine has {running or 'no build id'}, built was {built}")
+    return f"build id {running} at {address:#x}"
 
 
 @verb("hypervisor-goes-on")

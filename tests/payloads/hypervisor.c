@@ -65,10 +65,22 @@ static void hypercall(struct domain *domain)
         context->gpr[3] = H_SUCCESS;
         context->gpr[4] = 0;
         break;
+    case H_XIRR:
+        /* No device of the machine's is the guest's: nothing ever interrupts it but its decrementer. */
+        context->gpr[4] = 0;
+        context->gpr[3] = H_SUCCESS;
+        break;
+    case H_CPPR:
+    case H_EOI:
+        context->gpr[3] = H_SUCCESS;
+        break;
     case H_CEDE:
         context->msr |= MSR_EE;
         context->gpr[3] = H_SUCCESS;
         domain->ceded = true;
+        break;
+    case H_RTAS:
+        context->gpr[3] = rtas_call(domain);
         break;
     case H_EXIT:
         domain->ended = true;

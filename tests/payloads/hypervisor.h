@@ -11,9 +11,13 @@
 #define H_PROTECT 0x18
 #define H_GET_TERM_CHAR 0x54
 #define H_PUT_TERM_CHAR 0x58
+#define H_EOI 0x64
+#define H_CPPR 0x68
+#define H_XIRR 0x74
 #define H_CEDE 0xe0
 #define H_BULK_REMOVE 0x124
 #define H_EXIT 0xf000
+#define H_RTAS 0xf001
 
 #define H_SUCCESS 0ull
 #define H_FUNCTION (-2ull)
@@ -38,6 +42,7 @@ struct domain {
 
 void say(const char *text);
 void make_linux(struct domain *domain, u64 offset, const void *image, u64 size);
+u64 rtas_call(struct domain *domain);
 u64 page_table_call(struct domain *domain, u64 call);
 
 #endif
