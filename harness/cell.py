@@ -33,7 +33,7 @@ from sim.platform import DOM0
 from sim.qmp import Qmp
 from sim.shell import Answer, Shell
 from sim.snapshot import copied_memory, memory_file, saved_memory
-from sim.spec import Ram
+from sim.spec import MachineSpec, Ram
 
 T = TypeVar("T")
 # So much of a command is told in an error.
@@ -136,26 +136,24 @@ class Cell:
         also: Link | None = None,
         hostname: str | None = None,
         random: bool = True,
-        kernel: Path | None = None,
-        cpus: int = 0,
+        base: MachineSpec | None = None,
     ) -> Machine:
         """Start a simulated machine; it lives until the cell ends, or `end_machine`. Raises QemuRefused, InfraError.
 
         With `saved` it waits for the state that is in that folder; then `again` says whether it may itself be saved.
         `also` is what its QEMU is given besides; its dom0 calls itself by `name` unless there is a `hostname`; `random`
-        says whether it has a random device. `kernel` and `cpus` go before what the cell has.
+        says whether it has a random device. `base` is what it is, where that is not the cell's own (`machine_spec`).
         """
         link = self._links.of(name, self.spec.platform)
         also = also or Link()
+        base = base or self.machine_spec
         spec = replace(
-            self.machine_spec,
+            base,
             name=name,
             hostname=hostname or name,
             random=random,
-            kernel=kernel or self.machine_spec.kernel,
-            cpus=cpus or self.machine_spec.cpus,
             ports=ports_of(self._slots),
-            args=(*self.machine_spec.args, *link.args, *also.args),
+            args=(*base.args, *link.args, *also.args),
             fds=(*link.fds, *also.fds),
             ram=self._memory(name, saved, again=again),
             incoming=saved is not None,

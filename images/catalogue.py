@@ -156,7 +156,7 @@ def _check(base: Path, recipes: Mapping[str, Recipe], document: Document, recipe
         if isinstance(item, FileInput) and not (base / item.file).is_file():
             problems.append(f"{document.place(('inputs', index, 'file'))}: there is no file {base / item.file}")
         if isinstance(item, FolderInput) and not item.files(base):
-            problems.append(f"{document.place(('inputs', index, 'folder'))}: there is nothing in {base / item.folder}")
+            problems.append(f"{document.place(('inputs', index, 'folder'))}: there is nothing in {item.below(base)}")
     for handle, patches in recipe.patches.items():
         # A variant's patches stand elsewhere in the file; the nearest known place is good enough.
         variant = recipe.variables.get("variant", "")

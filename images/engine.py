@@ -25,7 +25,16 @@ from images.lock import Pin
 from images.mirror import find_mirror
 from images.plan import Plan, debian_inputs
 from images.process import Cancelled, Processes
-from images.recipe import ClosureInput, FileInput, FolderInput, ImageInput, PackageInput, PatchedSourceInput, Recipe, SourceInput
+from images.recipe import (
+    ClosureInput,
+    FileInput,
+    FolderInput,
+    ImageInput,
+    PackageInput,
+    PatchedSourceInput,
+    Recipe,
+    SourceInput,
+)
 from images.store import Artifact, Store, new_record, remove_tree
 from images.unpack import Unpacker
 
@@ -260,10 +269,8 @@ class Engine:
             place = folder / item.handle
             inputs[item.handle] = place
             match item:
-                case FileInput():
-                    inputs[item.handle] = self._plan.catalogue.base / item.file
-                case FolderInput():
-                    inputs[item.handle] = self._plan.catalogue.base / item.folder
+                case FileInput() | FolderInput():
+                    inputs[item.handle] = item.below(self._plan.catalogue.base)
                 case ImageInput():
                     artifact = self._plan.find(item.image)
                     if artifact is None:

@@ -80,7 +80,7 @@ class Plan:
             elif isinstance(item, FileInput):
                 found.append(Origin("file", item.file, "", self._sha256(self.catalogue.base / item.file)))
             elif isinstance(item, FolderInput):
-                root = self.catalogue.base / item.folder
+                root = item.below(self.catalogue.base)
                 found += [
                     Origin("file", f"{item.folder}/{path.relative_to(root)}", "", self._sha256(path))
                     for path in item.files(self.catalogue.base)

@@ -107,6 +107,10 @@ class FileInput(_Input):
     def _word(self) -> str:
         return self.file.rpartition("/")[2]
 
+    def below(self, base: Path) -> Path:
+        """Return where it is."""
+        return base / self.file
+
 
 class FolderInput(_Input):
     """A folder of this project with all files in it, by its path from `images/`."""
@@ -116,9 +120,14 @@ class FolderInput(_Input):
     def _word(self) -> str:
         return self.folder.rpartition("/")[2]
 
+    def below(self, base: Path) -> Path:
+        """Return where it is."""
+        return base / self.folder
+
     def files(self, base: Path) -> list[Path]:
-        """Return its files, sorted, by their paths below `base`."""
-        return sorted(path for path in (base / self.folder).rglob("*") if path.is_file())
+        """Return its files, sorted; what Python leaves beside a program is none."""
+        found = (path for path in self.below(base).rglob("*") if path.is_file())
+        return sorted(path for path in found if path.parent.name != "__pycache__")
 
 
 Input = Annotated[

@@ -14,7 +14,7 @@ _ROOTS = ("usr/lib", "lib")
 
 
 def tree_command(artifact: Artifact, program: str) -> list[str]:
-    """Return the command that starts `program` ("usr/bin/...") with the tree's own loader and libraries, if it needs any.
+    """Return the command that starts `program` ("usr/bin/..."), by the tree's own loader and libraries if it needs any.
 
     Raises ArtifactError when the tree lacks the program or a loader.
     """

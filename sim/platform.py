@@ -24,8 +24,8 @@ class Consoles(Model):
     """The guest's devices below /dev: `log` is the kernel's terminal, `command` the harness's channel.
 
     A command channel `virtio-ports/NAME` is a port of virtio-serial, any other the second serial line. A machine on
-    which nothing can be asked yet has none (None), and no other ports either. So many serial `lines`, from the first on,
-    are console 0 together; its keyboard is then the last that opened it, and Ctrl-A must be typed twice (QEMU's mux).
+    which nothing can be asked yet has none (None), and no other ports either. So many serial `lines`, the first and
+    those after it, are console 0 together; Ctrl-A must then be typed twice (QEMU's mux).
     """
 
     log: str

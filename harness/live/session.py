@@ -30,6 +30,7 @@ from sim.errors import NoScreen
 from sim.machine import Machine
 from sim.platform import DOM0
 from sim.screen import take_picture
+from sim.spec import MachineSpec
 
 # What one thing may take before we say that it hangs (s of a calm host).
 WITHIN = 120.0
@@ -56,6 +57,7 @@ class LiveCell(Cell):
         also: Link | None = None,
         hostname: str | None = None,
         random: bool = True,
+        base: MachineSpec | None = None,
     ) -> Machine:
         """Start it as any cell's, with the devices, and so that it can be saved `again` whatever the caller needs."""
         kept: list[IO[bytes]] = []
@@ -63,7 +65,7 @@ class LiveCell(Cell):
         for file in kept:
             self.keep(file)
         both = Link((*also.args, *wanted.args), (*also.fds, *wanted.fds))
-        machine = await super().start_machine(name, saved=saved, also=both, hostname=hostname, random=random)
+        machine = await super().start_machine(name, saved=saved, also=both, hostname=hostname, random=random, base=base)
         # Until a saved one has its state, what is typed at it is lost.
         if saved is None:
             self.started.set()

@@ -94,7 +94,7 @@ async def same_hypervisor(cell: Cell, params: StepParams) -> str:
         return str(await same_kernel(cell, DomainParams(domain=DOM0, within=params.within)))
     file = file or cell.machine_spec.kernel
     place = find_build_id(file) if file else None
-    if place is None:
+    if file is None or place is None:
         raise StepFailed(f"{file} has no build id by which to tell it", hint="link it with --build-id=sha1")
     path = cell.directory / NOTE
     address = cell.spec.platform.images.place(place.address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from pydantic import Field
 
@@ -36,14 +37,15 @@ async def payload(cell: Cell, params: PayloadParams) -> str:
         raise StepFailed(f"no payload {params.name} beside {built}", hint="those that there are: tests/payloads")
     # The name of its console among the evidence, and of its machine.
     name = params.name
-    machine = await cell.start_machine(name, kernel=kernel, cpus=params.cpus)
+    base = replace(cell.machine_spec, kernel=kernel, cpus=params.cpus)
+    machine = await cell.start_machine(name, base=base)
     for time in range(params.saved):
         await cell.wait(f"{name} asks to be saved", machine.console.expect(SAVE), params.within, domain=name)
         folder = cell.directory / f"{name}.saved"
         folder.mkdir(exist_ok=True)
         await snapshot.save(machine, folder)
         await cell.end_machine(name)
-        machine = await cell.start_machine(name, kernel=kernel, cpus=params.cpus, saved=folder)
+        machine = await cell.start_machine(name, base=base, saved=folder)
         await snapshot.load(machine, folder)
         cell.journal.note(f"{name} was saved and resumed, time {time + 1}")
         machine.console.send("\n")

@@ -2,7 +2,7 @@
 # was built below a folder, with its firmware.
 # The libraries' .pc files say /usr; all of them lie below one folder.
 mkdir system
-for part in "$SRC_GLIB" "$SRC_PCRE2" "$SRC_PIXMAN" "$SRC_ZLIB"; do cp -r "$part/usr" system/; done
+for part in "$SRC_GLIB" "$SRC_PCRE2" "$SRC_PIXMAN" "$SRC_PNG" "$SRC_ZLIB"; do cp -r "$part/usr" system/; done
 export PKG_CONFIG_SYSROOT_DIR="$WORK/system"
 PKG_CONFIG_LIBDIR="$(echo "$WORK"/system/usr/lib/*/pkgconfig):$WORK/system/usr/share/pkgconfig"
 export PKG_CONFIG_LIBDIR
@@ -15,7 +15,7 @@ mkdir build
 cd build
 ../configure --python="$PYTHON" --prefix=/usr --cc="ccache gcc" --extra-cflags="-ffile-prefix-map=$SRC_QEMU=qemu" \
   --target-list=ppc64-softmmu --with-devices-ppc64=hv --without-default-features --without-default-devices \
-  --static --enable-system --enable-tcg --enable-pixman --enable-fdt=internal -Ddtc:tests=false \
+  --static --enable-system --enable-tcg --enable-pixman --enable-png --enable-fdt=internal -Ddtc:tests=false \
   -Ddtc:static-build=true --disable-install-blobs --disable-werror --disable-debug-info --disable-download
 ninja -j"$JOBS" qemu-system-ppc64
 deliver() {

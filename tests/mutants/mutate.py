@@ -11,7 +11,7 @@ MUTANTS = Path(__file__).with_name("qemu-970hv.yaml")
 
 
 def main(command: str, *words: str) -> None:
-    """Do what the command line says. Raises KeyError for an unknown name, ValueError if the source is not as it says."""
+    """Do what the command line says. Raises KeyError for an unknown name, ValueError if the source is another."""
     mutants = yaml.safe_load(MUTANTS.read_text())
     if command == "list":
         print(*mutants)

@@ -10,6 +10,8 @@
 #define ESCC_DATA 0x80013030ull
 /* skiboot's: include/opal-api.h. */
 #define OPAL_CONSOLE_WRITE 1
+#define OPAL_REINIT_CPUS 70
+#define OPAL_REINIT_CPUS_HILE_BE 1
 
 /* mac99's interrupt controller, where OpenBIOS puts it; its registers are little-endian. */
 #define MPIC 0x80040000ull
@@ -28,7 +30,8 @@
 /* POWER8's, in place of HID4 and HID0. */
 #define SPR_RMOR 312
 #define SPR_LPCR 318
-#define LPCR_RMLS_64M (3ull << (63 - 37))
+/* An even one: QEMU takes the last bit of RMLS for LPCR[HAIL], which POWER8 does not have (docs/findings.md). */
+#define LPCR_RMLS_256M (4ull << (63 - 37))
 #define LPCR_LPES0 BIT(60)
 #define LPCR_HDICE BIT(63)
 
@@ -275,15 +278,16 @@ static u64 encode_limit(u64 limit)
 
 void set_partition(struct guest *guest, u64 lpes)
 {
-    u64 code = encode_limit(guest->limit);
+    u64 code;
 
     if (!hypervisor)
         return;
     if (power8) {
-        mtspr(SPR_LPCR, (mfspr(SPR_LPCR) & LPCR_HDICE) | code << (63 - 37) | (lpes & HID4_LPES0 ? LPCR_LPES0 : 0));
+        mtspr(SPR_LPCR, (mfspr(SPR_LPCR) & LPCR_HDICE) | LPCR_RMLS_256M | (lpes & HID4_LPES0 ? LPCR_LPES0 : 0));
         mtspr(SPR_RMOR, guest->offset);
         return;
     }
+    code = encode_limit(guest->limit);
     mtspr(SPR_HID4, lpes | (code & 3) << (63 - 2) | (code >> 2) << (63 - 58) | (guest->offset >> 26) << (63 - 22));
 }
 
@@ -374,6 +378,10 @@ void main(void)
 
     power8 = version == PVR_POWER8 || version == PVR_POWER8NVL || version == PVR_POWER8DD;
     hypervisor = mfmsr() & MSR_HV;
+    /* skiboot has interrupts little-endian, as it is itself. */
+    if (power8)
+        opal_call(OPAL_REINIT_CPUS, OPAL_REINIT_CPUS_HILE_BE, 0, 0);
+    mtspr(SPR_DEC, 0x7fffffff);
     before();
     if (entry_gpr[5])
         save_firmware();

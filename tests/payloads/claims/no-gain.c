@@ -3,6 +3,7 @@
 
 extern char guest_rfid[], guest_mtmsrd[], guest_hrfid[], guest_hypercall[];
 static struct guest guest;
+static const u32 unknown[256];
 
 void claims(void)
 {
@@ -24,6 +25,13 @@ void claims(void)
     run(&guest, guest_hrfid, 0);
     check(in_guest(&guest, PROGRAM), "hrfid is not a supervisor's");
     equal(guest_srr1(&guest) & (SRR1_ILLEGAL | SRR1_PRIVILEGED), SRR1_PRIVILEGED, "it is privileged, not unknown");
+
+    /* POWER8 has an interrupt of its own for it, to the hypervisor. */
+    if (!power8) {
+        run(&guest, unknown, 0);
+        check(in_guest(&guest, PROGRAM), "an unknown instruction is the guest's own affair");
+        equal(guest_srr1(&guest) & (SRR1_ILLEGAL | SRR1_PRIVILEGED), SRR1_ILLEGAL, "it is illegal, not privileged");
+    }
 
     u64 vector = run(&guest, guest_hypercall, MSR_HV);
     equal(vector, SYSTEM_CALL, "hrfid from hypervisor state may keep HV");
