@@ -100,12 +100,14 @@ async def same_hypervisor(cell: Cell, params: StepParams) -> str:
     address = cell.spec.platform.images.place(place.address)
     save = cell.machine.qmp.execute("pmemsave", val=address, size=place.size, filename=str(path))
     await cell.wait("the machine's memory is read", save, params.within)
-    built = file_build_id(file)
-    running = build_id(path.read_bytes(), cell.identity(DOM0).order)
+    wanted = cell.identity(DOM0)
+    # Of two files, what is known beforehand is dom0's.
+    release, built = ("", file_build_id(file)) if cell.hypervisor.two_files else (wanted.release, wanted.build_id)
+    running = build_id(path.read_bytes(), wanted.order)
     cell.fact("hypervisor.build-id", running)
     if running != built:
         raise StepFailed(f"at {address:#x} the machine has {running or 'no build id'}, built was {built}")
-    return f"build id {running} at {address:#x}"
+    return f"{f'{release}, ' if release else ''}build id {running} at {address:#x}"
 
 
 @verb("hypervisor-goes-on")

@@ -20,7 +20,7 @@ TOLD = 3
 
 
 class PayloadParams(StepParams):
-    """Parameters of `payload`: its name, on how many processors, and how often it is saved and resumed on the way."""
+    """Parameters of `payload-passes`: its name, on how many processors, and how often it is saved and resumed on the way."""
 
     name: str
     cpus: int = Field(default=1, ge=1)
@@ -28,8 +28,8 @@ class PayloadParams(StepParams):
     within: Seconds = 60.0
 
 
-@verb("payload", shorthand="name")
-async def payload(cell: Cell, params: PayloadParams) -> str:
+@verb("payload-passes", shorthand="name")
+async def payload_passes(cell: Cell, params: PayloadParams) -> str:
     """Start a program in the hypervisor's place on a machine of its own, and see that all holds that it claims."""
     built = cell.machine_spec.kernel
     kernel = built.parent / params.name if built else None

@@ -40,7 +40,7 @@ def _run(spec: RunSpec, tmp_path: Path) -> Result:
 
 def _step(name: str, within: int = 60) -> str:
     params = {key: value for key, value in STEPS[name].params.items() if key != "within"}
-    return yaml.safe_dump({"steps": [{"payload": {**params, "within": within}}]})
+    return yaml.safe_dump({"steps": [{"payload-passes": {**params, "within": within}}]})
 
 
 def test_every_payload_is_in_the_scenario_and_has_a_mutant() -> None:

@@ -19,7 +19,7 @@ SCENARIO = PROJECT / "scenarios" / "hypervisor-boot.yaml"
 @pytest.mark.parametrize(
     ("words", "named", "platform", "count"),
     [
-        ([], [f"{SCENARIO}"], None, 13),
+        ([], [f"{SCENARIO}"], None, 15),
         (["-p", "powernv9"], [f"{SCENARIO}"], "powernv9", 1),
         (
             ["-p", "powernv9", "-p", "powernv10", "-p", "powernv9"],

@@ -16,7 +16,8 @@ from harness.warm import points
 from sim import templates
 
 Make = Callable[..., RunSpec]
-ABOUT_BOOTING = ("hypervisor-boot", "dom0-boot", "domu-boot", "grub", "screen", "record-replay", "same-seed")
+ABOUT_BOOTING = {"hypervisor-boot", "hypervisor-mode", "dom0-boot", "domu-boot", "grub", "screen", "record-replay"}
+ABOUT_BOOTING |= {"same-seed"}
 PREPARED = "prepare:\n  - boot-dom0\n  - create: u1\n  - boots: u1\nsteps: [answers: u1]\n"
 
 
