@@ -20,7 +20,7 @@ TOLD = 3
 
 
 class PayloadParams(StepParams):
-    """Parameters of `payload-passes`: its name, on how many processors, and how often it is saved and resumed on the way."""
+    """Parameters of `payload-passes`: on how many processors, and how often it is saved and resumed on the way."""
 
     name: str
     cpus: int = Field(default=1, ge=1)
