@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 
 from pydantic import Field
@@ -47,6 +48,8 @@ async def payload_passes(cell: Cell, params: PayloadParams) -> str:
         await cell.end_machine(name)
         machine = await cell.start_machine(name, base=base, saved=folder)
         await snapshot.load(machine, folder)
+        # What it was saved in is large, and no evidence.
+        shutil.rmtree(folder)
         cell.journal.note(f"{name} was saved and resumed, time {time + 1}")
         machine.console.send("\n")
     planned = await _planned(cell, machine, params)
