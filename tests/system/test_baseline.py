@@ -29,6 +29,8 @@ def planted(tmp_path: Path) -> Path:
     folder = tmp_path / "images"
     for part in ("recipes", "patches", "config", "guest"):
         shutil.copytree(PROJECT / "images" / part, folder / part)
+    for part in ("payloads", "mutants"):
+        shutil.copytree(PROJECT / "tests" / part, tmp_path / "tests" / part)
     recipe = folder / "recipes/linux-970.yaml"
     text = recipe.read_text()
     assert text.count(FIRST_FIX) == 1
