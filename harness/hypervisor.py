@@ -124,8 +124,8 @@ class Hypervisor(Named):
     (MiB) is then what it gives dom0; `boot` is how it shows that it has started. `offers` are things that only some
     hypervisors have, and that a scenario may need. `features` are the rows that it is there for (none: all). `alarms`
     are lines by which it says on a console that a guest is lost. `hcall_exits` is the counter of KVM's, per vCPU, that
-    takes in every hypercall. Without a toolstack
-    there is no domU. `folder` is where one of the user's was read; the file does not say it.
+    takes in every hypercall. Without a toolstack there is no domU. `folder` is where one of the user's was read; the
+    file does not say it.
     """
 
     title: str

@@ -15,10 +15,10 @@ from images import Artifact
 from sim.platform import Architecture
 
 # Images of outer QEMUs are named by what they simulate and their version; `qemu-970` is one for inside.
-_IMAGE = re.compile(r"^qemu-(x86-)?(\d+\.[\w.-]+|970hv)$")
-_PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
-# What a QEMU of ours is called besides its upstream version.
+# One of ours, built with patches, has a word of its own instead.
 _OURS = {"qemu-970hv": "970hv"}
+_IMAGE = re.compile(rf"^qemu-(x86-)?(\d+\.[\w.-]+|{'|'.join(_OURS.values())})$")
+_PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
 _SAYS = re.compile(r"QEMU emulator version (\d+(?:\.\d+)+)")

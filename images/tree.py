@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from images.errors import ArtifactError
@@ -35,8 +36,11 @@ def tree_command(artifact: Artifact, program: str) -> list[str]:
 
 
 def _is_static(program: Path) -> bool:
-    with program.open("rb") as stream:
-        return not any(segment["p_type"] == "PT_INTERP" for segment in ELFFile(stream).iter_segments())
+    try:
+        with program.open("rb") as stream:
+            return not any(segment["p_type"] == "PT_INTERP" for segment in ELFFile(stream).iter_segments())
+    except ELFError:
+        return False
 
 
 def _loaders(folder: Path) -> list[Path]:

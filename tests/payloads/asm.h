@@ -2,7 +2,7 @@
 #ifndef ASM_H
 #define ASM_H
 
-/* Power Operating Environment Architecture (Book III) 2.01, mtspr; the 970's own by the PowerPC 970FX User's Manual. */
+/* By number, as Linux has them (arch/powerpc/include/asm/reg.h). */
 #define SPR_DSISR 18
 #define SPR_DAR 19
 #define SPR_DEC 22
@@ -11,6 +11,8 @@
 #define SPR_SRR1 27
 #define SPR_SPRG0 272
 #define SPR_SPRG1 273
+#define SPR_SPRG2 274
+#define SPR_SPRG3 275
 #define SPR_SCOMC 276
 #define SPR_SCOMD 277
 #define SPR_PVR 287
@@ -25,10 +27,6 @@
 #define SPR_HID4 1012
 #define SPR_HID5 1014
 #define SPR_PIR 1023
-
-/* Bit numbers from the right, of the MSR. */
-#define MSR_SF_BIT 63
-#define MSR_HV_BIT 60
 
 /* struct context (payload.h): offsets in bytes. */
 #define CTX_GPR(n) ((n) * 8)
@@ -47,8 +45,14 @@
 #define CTX_VECTOR 352
 #define CTX_HANDLER_MSR 360
 #define CTX_HOST 368
-#define CTX_SIZE (CTX_HOST + 24 * 8)
 
 #define STACK_SIZE 16384
+
+/* PAPR's hypercall for a terminal; from 0xf000 on they are each hypervisor's own. */
+#define H_PUT_TERM_CHAR 0x58
+#define H_EXIT 0xf000
+/* Where a talking guest has its lines, 16 bytes each, and their lengths. */
+#define GUEST_LINES 0x5000
+#define GUEST_LENGTHS 0x5100
 
 #endif

@@ -1,7 +1,6 @@
 /* What runs in a guest: its vectors, and pieces of code that are copied to where it begins. */
 #include "asm.h"
 
-
 	.text
 	/* Each vector tells the hypervisor which it is, what it was given, and the MSR. */
 	.balign	128
@@ -23,6 +22,20 @@ guest_vectors:
 	.balign	8
 	.globl	\name
 \name:
+	.endm
+
+	/* To the hypervisor, with 0 where an interrupt's vector would be (in_guest) */
+	.macro	come_back
+	li	r3, 0
+	sc	1
+	b	.
+	.endm
+
+	/* Some tenths of a second */
+	.macro	count_down
+	lis	r9, 0x800
+	mtctr	r9
+1:	bdnz	1b
 	.endm
 
 	piece	guest_msr_then_call
@@ -73,24 +86,16 @@ guest_vectors:
 
 	/* Nothing interrupts it: it comes back by itself after a while. */
 	piece	guest_count_down
-	lis	r9, 0x800
-	mtctr	r9
-1:	bdnz	1b
-	li	r3, 0
-	sc	1
-	b	.
+	count_down
+	come_back
 
 	piece	guest_store
 	std	r8, 0(r7)
-	li	r3, 0
-	sc	1
-	b	.
+	come_back
 
 	piece	guest_load
 	ld	r8, 0(r7)
-	li	r3, 0
-	sc	1
-	b	.
+	come_back
 
 	/* Where r7 says, with MSR r8 */
 	piece	guest_go
@@ -101,12 +106,8 @@ guest_vectors:
 	/* The decrementer with r7, then as guest_count_down */
 	piece	guest_decrementer
 	mtdec	r7
-	lis	r9, 0x800
-	mtctr	r9
-1:	bdnz	1b
-	li	r3, 0
-	sc	1
-	b	.
+	count_down
+	come_back
 
 	/* One segment (slbmte r10, r9), then on from r12 with MSR r11 */
 	piece	guest_translate
@@ -117,7 +118,7 @@ guest_vectors:
 	mtsrr1	11
 	rfid
 
-	/* Interrupted in the first of its two moves by HDEC, SRR0 and SRR1 must be whole. */
+	/* Comes back when SRR0 or SRR1 is no longer what it has put there */
 	piece	guest_keeps_srr
 	mtsrr0	r7
 	mtsrr1	r8
@@ -130,14 +131,14 @@ guest_vectors:
 2:	sc	1
 	b	.
 
-	/* Says r14 lines, and computes for a while before each; then it ends (hypervisor.h). */
+	/* Says r14 lines, and computes for a while before each; then it ends. */
 	piece	guest_talks
-	li	r15, 0x5000
-	li	r16, 0x5100
+	li	r15, GUEST_LINES
+	li	r16, GUEST_LENGTHS
 1:	lis	r9, 0x100
 	mtctr	r9
 2:	bdnz	2b
-	li	r3, 0x58
+	li	r3, H_PUT_TERM_CHAR
 	li	r4, 0
 	ld	r5, 0(r16)
 	ld	r6, 0(r15)
@@ -148,11 +149,10 @@ guest_vectors:
 	subi	r14, r14, 1
 	cmpdi	r14, 0
 	bne	1b
-	lis	r3, 0
-	ori	r3, r3, 0xf000
+	li	r3, 0
+	ori	r3, r3, H_EXIT
 	sc	1
 	b	.
 
-	.globl	guests_end
-guests_end:
+	/* What is copied is always this much. */
 	.space	1024

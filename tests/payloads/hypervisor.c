@@ -107,10 +107,7 @@ static void switch_to(struct domain *domain)
 {
     set_partition(&domain->guest, HID4_LPES1);
     mtspr(SPR_SDR1, domain->sdr1);
-    mtspr(SPR_SPRG0, domain->sprg[0]);
-    mtspr(SPR_SPRG1, domain->sprg[1]);
-    mtspr(SPR_SPRG0 + 2, domain->sprg[2]);
-    mtspr(SPR_SPRG0 + 3, domain->sprg[3]);
+    load_sprgs(domain->sprg);
     mtspr(SPR_DEC, domain->decrementer_at - mftb());
     mtspr(SPR_DAR, domain->guest.context.dar);
     mtspr(SPR_DSISR, domain->guest.context.dsisr);
@@ -119,10 +116,7 @@ static void switch_to(struct domain *domain)
 static void switch_from(struct domain *domain)
 {
     domain->decrementer_at = mftb() + (int)mfspr(SPR_DEC);
-    domain->sprg[0] = mfspr(SPR_SPRG0);
-    domain->sprg[1] = mfspr(SPR_SPRG1);
-    domain->sprg[2] = mfspr(SPR_SPRG0 + 2);
-    domain->sprg[3] = mfspr(SPR_SPRG0 + 3);
+    save_sprgs(domain->sprg);
     /* A decrementer that is not the hypervisor's concern must not come while no guest runs. */
     mtspr(SPR_DEC, 0x7fffffff);
 }

@@ -4,19 +4,17 @@
 
 #include "payload.h"
 
-/* PAPR, "Hypervisor Call Functions" and "return codes"; from 0xf000 on they are each hypervisor's own. */
+/* PAPR, "Hypervisor Call Functions" and "return codes"; H_RTAS is our own. */
 #define H_REMOVE 0x04
 #define H_ENTER 0x08
 #define H_READ 0x0c
 #define H_PROTECT 0x18
 #define H_GET_TERM_CHAR 0x54
-#define H_PUT_TERM_CHAR 0x58
 #define H_EOI 0x64
 #define H_CPPR 0x68
 #define H_XIRR 0x74
 #define H_CEDE 0xe0
 #define H_BULK_REMOVE 0x124
-#define H_EXIT 0xf000
 #define H_RTAS 0xf001
 
 #define H_SUCCESS 0ull
@@ -24,10 +22,6 @@
 #define H_PARAMETER (-4ull)
 #define H_PTEG_FULL (-6ull)
 #define H_NOT_FOUND (-7ull)
-
-/* Where a talking guest has its lines, 16 bytes each, and their lengths (guests.S). */
-#define GUEST_LINES 0x5000
-#define GUEST_LENGTHS 0x5100
 
 struct domain {
     struct guest guest;

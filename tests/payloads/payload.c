@@ -37,7 +37,7 @@
 
 u64 entry_msr, entry_gpr[10];
 bool hypervisor, power8;
-static unsigned results, failures;
+static unsigned results;
 
 extern u64 enter_hypervisor(struct context *context), enter_supervisor(struct context *context);
 extern u64 opal_call(u64 token, u64 a, u64 b, u64 c);
@@ -152,7 +152,6 @@ static void result(bool holds, const char *claim)
     print_number(++results);
     print(" - ");
     print(claim);
-    failures += !holds;
 }
 
 void check(bool holds, const char *claim)
@@ -183,6 +182,22 @@ void comment(const char *text, u64 value)
     print("\n");
 }
 
+void save_sprgs(u64 *into)
+{
+    into[0] = mfspr(SPR_SPRG0);
+    into[1] = mfspr(SPR_SPRG1);
+    into[2] = mfspr(SPR_SPRG2);
+    into[3] = mfspr(SPR_SPRG3);
+}
+
+void load_sprgs(const u64 *from)
+{
+    mtspr(SPR_SPRG0, from[0]);
+    mtspr(SPR_SPRG1, from[1]);
+    mtspr(SPR_SPRG2, from[2]);
+    mtspr(SPR_SPRG3, from[3]);
+}
+
 /* What of the processor and of low memory is firmware's, while it cannot see. */
 #define LOW_MEMORY 0x8000
 static u8 firmware_memory[LOW_MEMORY];
@@ -193,10 +208,7 @@ static u64 firmware_sprg[4], firmware_slb[SLB_ENTRIES][2], firmware_sdr1;
 static void save_firmware(void)
 {
     copy(firmware_memory, (void *)0, LOW_MEMORY);
-    firmware_sprg[0] = mfspr(SPR_SPRG0);
-    firmware_sprg[1] = mfspr(SPR_SPRG1);
-    firmware_sprg[2] = mfspr(SPR_SPRG0 + 2);
-    firmware_sprg[3] = mfspr(SPR_SPRG0 + 3);
+    save_sprgs(firmware_sprg);
     firmware_sdr1 = mfspr(SPR_SDR1);
     for (u64 i = 0; i < SLB_ENTRIES; i++)
         asm volatile("slbmfee %0,%2; slbmfev %1,%2" : "=&r"(firmware_slb[i][0]), "=r"(firmware_slb[i][1]) : "r"(i));
@@ -205,16 +217,13 @@ static void save_firmware(void)
 /* Open Firmware's power-off, by its own interpreter, in the processor as it had left it. */
 static void power_off(void)
 {
-    if (hypervisor)
+    if (hypervisor) {
         mtspr(SPR_HID4, 0);
-    if (hypervisor)
         mtspr(SPR_HIOR, 0);
+    }
     mtspr(SPR_DEC, 0x7fffffff);
     copy((void *)0, firmware_memory, LOW_MEMORY);
-    mtspr(SPR_SPRG0, firmware_sprg[0]);
-    mtspr(SPR_SPRG1, firmware_sprg[1]);
-    mtspr(SPR_SPRG0 + 2, firmware_sprg[2]);
-    mtspr(SPR_SPRG0 + 3, firmware_sprg[3]);
+    load_sprgs(firmware_sprg);
     mtspr(SPR_SDR1, firmware_sdr1);
     asm volatile("slbia; isync" : : : "memory");
     for (u64 i = 0; i < SLB_ENTRIES; i++)
@@ -311,6 +320,19 @@ u64 run(struct guest *guest, const void *code, u64 msr)
 bool in_guest(struct guest *guest, u64 vector)
 {
     return guest->context.vector == SYSTEM_CALL && guest->context.gpr[3] == vector;
+}
+
+void map_page(struct guest *guest, u64 table, u64 vsid, u64 effective, u64 real)
+{
+    u64 page = (effective >> 12) & 0xffff;
+    u64 group = (vsid ^ page) & (TABLE_SIZE_SMALL / 128 - 1);
+    volatile u64 *entry = at(guest, table + group * 128);
+
+    while (entry[0] & 1)
+        entry += 2;
+    entry[1] = real | 0x192; /* R, M, PP = 10 */
+    entry[0] = (vsid << 12 | (page >> 11) << 7) | 1;
+    asm volatile("ptesync" : : : "memory");
 }
 
 static u32 mpic_read(u64 reg)

@@ -3,6 +3,7 @@
 #define PAYLOAD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "asm.h"
 
@@ -61,6 +62,18 @@ struct context {
     u64 host[24];
 };
 
+#define SAME_PLACE(field, offset) _Static_assert(offsetof(struct context, field) == (offset), "asm.h: " #field)
+SAME_PLACE(nip, CTX_NIP);
+SAME_PLACE(msr, CTX_MSR);
+SAME_PLACE(cr, CTX_CR);
+SAME_PLACE(xer, CTX_XER);
+SAME_PLACE(srr0, CTX_SRR0);
+SAME_PLACE(hsrr1, CTX_HSRR1);
+SAME_PLACE(dsisr, CTX_DSISR);
+SAME_PLACE(vector, CTX_VECTOR);
+SAME_PLACE(handler_msr, CTX_HANDLER_MSR);
+SAME_PLACE(host, CTX_HOST);
+
 /* A guest: where its real addresses begin, and how many there are (bytes). */
 struct guest {
     struct context context;
@@ -106,8 +119,16 @@ void copy(void *to, const void *from, u64 size);
 void fill(void *to, u8 byte, u64 size);
 void install_vectors(u64 at);
 
-/* Open Firmware's client interface: only before claims() begins, while the firmware's own vectors are there. */
+/* Open Firmware's client interface: only from before(), while the firmware's own vectors are there. */
 long of_call(const char *service, int args, int rets, ...);
+
+/* SPRG0 to SPRG3, which are whoever's runs. */
+void save_sprgs(u64 *into);
+void load_sprgs(const u64 *from);
+
+/* A page in a guest's hash table of 256 KiB, which is at an address of the guest's; `real` is one of the machine's. */
+#define TABLE_SIZE_SMALL (256 * 1024)
+void map_page(struct guest *guest, u64 table, u64 vsid, u64 effective, u64 real);
 
 /* The interrupt controller: an interrupt from one processor to another. */
 void ipi_init(unsigned cpu);

@@ -1,10 +1,17 @@
 /* The program's entry, the way into a guest and back, and the vectors. */
 #include "asm.h"
 
-
 .macro address reg, symbol
 	lis	\reg, \symbol@h
 	ori	\reg, \reg, \symbol@l
+.endm
+
+/* MSR with SF set, and all else as it is, in a register */
+.macro msr_with_sf reg, other
+	mfmsr	\reg
+	li	\other, 1
+	rldicr	\other, \other, 63, 0
+	or	\reg, \reg, \other
 .endm
 
 	.section .head, "ax"
@@ -13,7 +20,7 @@ _start:
 	mfmsr	r31
 	/* 64-bit mode, no translation: firmware maps us where we are. */
 	li	r0, 1
-	rldicr	r0, r0, MSR_SF_BIT, 0
+	rldicr	r0, r0, 63, 0
 	ori	r0, r0, 0x1002
 	rldicr	r11, r31, 0, 3
 	or	r0, r0, r11
@@ -60,13 +67,10 @@ _start:
 	bl	main
 	b	.
 
-	/* Where another processor begins: its number in r3. */
+	/* Where another processor begins, with what start-cpu was given in r3. */
 	.globl	second_start
 second_start:
-	mfmsr	r0
-	li	r11, 1
-	rldicr	r11, r11, MSR_SF_BIT, 0
-	or	r0, r0, r11
+	msr_with_sf r0, r11
 	ori	r0, r0, 0x1002
 	mtmsrd	r0
 	isync
@@ -213,32 +217,22 @@ of_enter:
 	.irp	n, 13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
 	std	\n, 64 + (\n - 13) * 8(r1)
 	.endr
-	mtctr	r4
 	mfmsr	r31
+	std	r31, 48(r1)
+	mtctr	r4
 	address	r30, entry_msr
 	ld	r30, 0(r30)
 	mtmsrd	r30
 	isync
 	bctrl
-	mfmsr	r0
-	li	r11, 1
-	rldicr	r11, r11, MSR_SF_BIT, 0
-	or	r0, r0, r11
+	/* It has saved the lower halves of registers alone: the rest is on our stack. */
+	msr_with_sf r0, r11
 	mtmsrd	r0
 	isync
-	rldicl	r31, r31, 0, 32
-	ori	r31, r31, 0
-	/* Only the lower halves came back: mode bits are set anew. */
-	address	r11, entry_msr
-	ld	r11, 0(r11)
-	rldicr	r11, r11, 0, 3
-	or	r31, r31, r11
-	li	r11, 1
-	rldicr	r11, r11, MSR_SF_BIT, 0
-	or	r31, r31, r11
+	rldicl	r1, r1, 0, 32
+	ld	r31, 48(r1)
 	mtmsrd	r31
 	isync
-	rldicl	r1, r1, 0, 32
 	ld	r2, 40(r1)
 	.irp	n, 13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
 	ld	\n, 64 + (\n - 13) * 8(r1)

@@ -8,19 +8,6 @@ static struct guest guest;
 #define VSID 0x0abcdefull
 #define BASE 0x10000000ull
 
-static void map_page(u64 effective, u64 real)
-{
-    u64 page = (effective >> 12) & 0xffff;
-    u64 group = (VSID ^ page) & 0x7ff;
-    volatile u64 *entry = at(&guest, TABLE + group * 128);
-
-    while (entry[0] & 1)
-        entry += 2;
-    entry[1] = real | 0x192; /* R, M, PP = 10 */
-    entry[0] = (VSID << 12 | (page >> 11) << 7) | 1;
-    asm volatile("ptesync" : : : "memory");
-}
-
 static void translated(const char *code)
 {
     copy(at(&guest, GUEST_CODE + 0x1000), code, 256);
@@ -42,10 +29,10 @@ void claims(void)
 {
     make_guest(&guest, 128 * MIB, 64 * MIB);
     set_partition(&guest, HID4_LPES1);
-    fill(at(&guest, TABLE), 0, 256 * 1024);
+    fill(at(&guest, TABLE), 0, TABLE_SIZE_SMALL);
     mtspr(SPR_SDR1, guest.offset + TABLE);
-    map_page(BASE + GUEST_CODE, guest.offset + GUEST_CODE + 0x1000);
-    map_page(BASE + 0x9000, guest.offset + 0x20000);
+    map_page(&guest, TABLE, VSID, BASE + GUEST_CODE, guest.offset + GUEST_CODE + 0x1000);
+    map_page(&guest, TABLE, VSID, BASE + 0x9000, guest.offset + 0x20000);
 
     *(u64 *)at(&guest, 0x20018) = 0xfeedfacecafebeefull;
     access(guest_load, BASE + 0x9018, 0);
@@ -66,7 +53,7 @@ void claims(void)
     check(in_guest(&guest, DSEG), "a segment that is not there as well");
 
     /* Its addresses are the machine's once translation is on: the hypervisor must not give it the table. */
-    map_page(BASE + 0xb000, 0x1000000);
+    map_page(&guest, TABLE, VSID, BASE + 0xb000, 0x1000000);
     access(guest_load, BASE + 0xb000, 0);
     equal(guest.context.gpr[8], *(u64 *)0x1000000, "the table's addresses know no RMOR");
 }

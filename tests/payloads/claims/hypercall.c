@@ -4,22 +4,9 @@
 extern char guest_hypercall[], guest_system_call[], guest_translate[];
 static struct guest guest;
 
-/* A hash table of its own for problem state, which is always translated: 256 KiB, the smallest. */
+/* A hash table of its own for problem state, which is always translated. */
 #define TABLE (32 * MIB)
 #define VSID 0x1234567ull
-
-void map_page(u64 table, u64 vsid, u64 effective, u64 real)
-{
-    u64 page = (effective >> 12) & 0xffff;
-    u64 group = (vsid ^ page) & 0x7ff;
-    volatile u64 *entry = (u64 *)(table + group * 128);
-
-    while (entry[0] & 1)
-        entry += 2;
-    entry[1] = real | 0x192; /* R, M, PP = 10 */
-    entry[0] = (vsid << 12 | (page >> 11) << 7) | 1;
-    asm volatile("ptesync" : : : "memory");
-}
 
 void claims(void)
 {
@@ -38,9 +25,9 @@ void claims(void)
     equal(vector, SYSTEM_CALL, "from hypervisor state");
     equal(guest.context.srr1 & (MSR_HV | MSR_PR), MSR_HV, "SRR1: MSR[HV PR] = 10");
 
-    fill(at(&guest, TABLE), 0, 256 * 1024);
+    fill(at(&guest, TABLE), 0, TABLE_SIZE_SMALL);
     mtspr(SPR_SDR1, guest.offset + TABLE);
-    map_page(guest.offset + TABLE, VSID, 0x10000000 + GUEST_CODE, guest.offset + GUEST_CODE + 0x1000);
+    map_page(&guest, TABLE, VSID, 0x10000000 + GUEST_CODE, guest.offset + GUEST_CODE + 0x1000);
     copy(at(&guest, GUEST_CODE + 0x1000), guest_hypercall, 256);
     guest.context.gpr[9] = 0x18000000;         /* slbmte RB: ESID 1, valid, entry 0 */
     guest.context.gpr[10] = VSID << 12 | 0xc00; /* RS: Ks, Kp */

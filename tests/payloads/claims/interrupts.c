@@ -10,7 +10,7 @@ static struct guest guest;
 
 void claims(void)
 {
-    u64 vector, hsrr0;
+    u64 vector;
 
     make_guest(&guest, 128 * MIB, 64 * MIB);
     ipi_init(0);
@@ -52,14 +52,12 @@ void claims(void)
     set_partition(&guest, LPES1);
     run(&guest, guest_count_down, 0);
     check(in_guest(&guest, 0), "with EE = 0 it waits, LPES0 = 0: a 970 masks it in a guest, too");
-    hsrr0 = mfspr(SPR_HSRR0);
     vector = run(&guest, guest_count_down, MSR_EE);
     equal(vector, EXTERNAL, "LPES0 = 0: it is the hypervisor's");
     equal(guest.context.handler_msr & MSR_HV, MSR_HV, "taken with HV");
     check(guest.context.srr0 >= GUEST_CODE && guest.context.srr0 < GUEST_CODE + 32, "SRR0 has where the guest was");
     equal(guest.context.srr1 & (MSR_HV | MSR_EE), MSR_EE, "SRR1 its MSR");
-    hsrr0 = guest.context.hsrr0;
-    equal(hsrr0, GUEST_CODE, "HSRR0 is still what we had entered it with");
+    equal(guest.context.hsrr0, GUEST_CODE, "HSRR0 is still what we had entered it with");
     equal(ipi_acknowledge(0), 0x42, "it was the one that we sent");
     run(&guest, guest_count_down, MSR_EE);
     check(in_guest(&guest, 0), "once acknowledged it is gone");

@@ -4,7 +4,7 @@
 static struct guest guest;
 static u32 code[256];
 
-#define BLR_LI_R3_0 0x38600000u
+#define LI_R3_0 0x38600000u
 #define SC_1 0x44000022u
 
 static u32 spr_field(unsigned spr)
@@ -25,7 +25,7 @@ static u32 mf(unsigned spr, unsigned gpr)
 static void write_from_guest(unsigned spr, u64 value)
 {
     code[0] = mt(spr, 7);
-    code[1] = BLR_LI_R3_0;
+    code[1] = LI_R3_0;
     code[2] = SC_1;
     guest.context.gpr[7] = value;
     run(&guest, code, 0);
@@ -34,7 +34,7 @@ static void write_from_guest(unsigned spr, u64 value)
 static u64 read_from_guest(unsigned spr)
 {
     code[0] = mf(spr, 8);
-    code[1] = BLR_LI_R3_0;
+    code[1] = LI_R3_0;
     code[2] = SC_1;
     guest.context.gpr[8] = ~0ull;
     run(&guest, code, 0);

@@ -1,7 +1,7 @@
 /* A machine saved in the middle of this is, where it goes on, what it was. */
 #include "payload.h"
 
-extern char guest_count_down[], guest_count[], guest_hypercall[], guest_load[];
+extern char guest_count_down[], guest_count[], guest_load[];
 static struct guest guest;
 
 #define LATER (2 * TICKS_PER_SECOND)

@@ -1,7 +1,7 @@
 /* Hypervisor, supervisor, problem state, and back. */
 #include "payload.h"
 
-extern char guest_msr_then_call[], guest_read_msr[], guest_system_call[], guest_hypercall[];
+extern char guest_msr_then_call[], guest_read_msr[], guest_system_call[];
 static struct guest guest;
 
 void claims(void)

@@ -21,6 +21,7 @@ from harness.steps.answering import boot_silence
 from harness.toolstacks import find_toolstack
 from harness.verbs import StepFailed
 from harness.worker import run_cell
+from results.features import load_features
 from results.model import Result
 from sim.platform import find_platform
 from sim.qemu import QemuBinary
@@ -195,3 +196,10 @@ def test_every_toolstack_that_a_file_may_name_is_there() -> None:
         assert find_toolstack(name)
     # A user's file is held against the same names.
     assert {found.toolstack for found in load_hypervisors().values()} <= {None, *TOOLSTACKS}
+
+
+def test_the_rows_that_a_hypervisor_is_there_for_exist() -> None:
+    rows = set(load_features().names())
+    limited = {name: set(one.features) for name, one in load_hypervisors().items() if one.features}
+    assert "payload" in limited
+    assert not set().union(*limited.values()) - rows

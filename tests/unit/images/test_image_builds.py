@@ -311,3 +311,15 @@ def test_a_program_of_a_tree_starts_with_the_trees_own_loader(tmp_path: Path) ->
         f"{tmp_path}/usr/lib/x86_64-linux-gnu:{tmp_path}/lib/x86_64-linux-gnu",
         f"{tmp_path}/usr/bin/tool",
     ]
+
+
+def test_a_static_program_of_a_tree_starts_by_itself(tmp_path: Path) -> None:
+    artifact = Artifact("tree", "0" * 64, tmp_path)
+    program = tmp_path / "usr/bin/tool"
+    program.parent.mkdir(parents=True)
+    program.write_text("no program\n")
+    with pytest.raises(ArtifactError, match="has no dynamic loader"):
+        tree_command(artifact, "usr/bin/tool")
+    # An ELF header (64-bit, little-endian) and no segments: nothing asks for an interpreter.
+    program.write_bytes(b"\x7fELF\x02\x01\x01".ljust(64, b"\0"))
+    assert tree_command(artifact, "usr/bin/tool") == [str(program)]

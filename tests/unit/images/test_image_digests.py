@@ -143,3 +143,12 @@ def test_changes_are_told_by_package() -> None:
         "b 1 -> gone",
         "c new -> 1",
     ]
+
+
+def test_a_folder_counts_with_every_file_in_it(ready: Project) -> None:
+    ready.recipe("made", RECIPE.replace("{file: guest/init}", "{folder: guest}"))
+    before = digest(ready)
+    ready.write("guest/__pycache__/init.pyc", "two\n")
+    assert digest(ready) == before
+    ready.write("guest/more/deep", "two\n")
+    assert digest(ready) != before

@@ -63,6 +63,7 @@ def test_a_cycle_is_shown(project: Project) -> None:
         ("build:\n  files:\n    x: nope:y\n", "a.yaml:5:5: no input is called 'nope'"),
         ("inputs:\n  - image: b-{flavour}\nbuild: {shell: 'true'}\n", "a.yaml:4:5: unknown variable 'flavour'"),
         ("after: [b]\nbuild: {shell: 'true'}\n", "a.yaml:3:1: there is no image 'b'"),
+        ("inputs:\n  - folder: none\nbuild: {shell: 'true'}\n", "a.yaml:4:5: there is nothing in "),
         ("build: {rewrite-sc1: {from: x, to: y, count: 0}}\n", "a.yaml:3:39: "),
     ],
 )
@@ -110,3 +111,10 @@ def test_an_unknown_name_is_a_usage_error_with_a_suggestion(project: Project) ->
     project.recipe("kernel", "build: {shell: 'true'}\n")
     with pytest.raises(UsageError, match="did you mean 'kernel'"):
         project.ensure("kernal")
+
+
+def test_the_mutants_are_of_the_qemu_that_is_used() -> None:
+    """Two recipes build it; they differ in what is done with it, and in the mutants themselves."""
+    used, mutants = (load_catalogue().recipes[name] for name in ("qemu-970hv", "mutants-970hv"))
+    assert (used.patches, used.tools) == (mutants.patches, mutants.tools)
+    assert used.inputs == [item for item in mutants.inputs if item.handle != "mutants"]

@@ -51,3 +51,10 @@ def test_a_machine_on_which_nothing_can_be_asked_has_its_console_and_no_more() -
     # Its BMC, by which the firmware switches it off, is one of the devices that QEMU gives it by itself.
     assert "-nodefaults" not in args
     assert args[args.index("-append") + 1] == "console=hvc0 testbed.hostname=dom0"
+
+
+def test_several_serial_lines_may_be_one_console() -> None:
+    spec = MachineSpec(find_platform("maple"), QemuBinary(("qemu",), "10"), "openbios", kernel=Path("/xen"))
+    args = spec.arguments({"qmp": 3, "console": 4, "command": 5})
+    assert [args[place + 1] for place, arg in enumerate(args) if arg == "-serial"] == ["chardev:console"] * 2
+    assert "socket,id=console,fd=4,mux=on" in args

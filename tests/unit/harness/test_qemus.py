@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from base.errors import InfraError
+from harness.qemus import image_version, known_qemus
+from images.store import Artifact, Origin, Provenance
+
+
+def _built(monkeypatch: pytest.MonkeyPatch, name: str, *inputs: Origin) -> Artifact:
+    monkeypatch.setattr(Artifact, "provenance", Provenance(name, "", inputs, {}, "", 0.0, ""))
+    return Artifact(name, "0" * 64, Path("/none"))
+
+
+def test_debians_qemus_and_ours_are_known_by_their_words() -> None:
+    assert {"7.2", "10.0", "970hv"} <= set(known_qemus())
+    assert known_qemus()["970hv"] == "qemu-970hv"
+    assert "970hv" not in known_qemus("x86_64")
+
+
+def test_ours_does_not_count_as_the_one_that_it_was_made_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    debian = Origin("package", "qemu-system-ppc", "1:10.0.13+ds-0+deb13u1", "")
+    assert image_version(_built(monkeypatch, "qemu-10.0", debian)) == "10.0.13"
+    source = Origin("source", "qemu", "1:10.0.13+ds-0+deb13u1", "")
+    assert image_version(_built(monkeypatch, "qemu-970hv", source)) == "10.0.13+970hv"
+    with pytest.raises(InfraError, match="does not record the version"):
+        image_version(_built(monkeypatch, "qemu-10.0"))
