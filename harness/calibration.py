@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import tempfile
 import time
 from dataclasses import dataclass
@@ -12,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from base.errors import TestbedError, UsageError
-from base.files import atomic_write, sha256_bytes
-from base.paths import cache_root
 from base.progress import Event, Report, silent
+from harness.remembered import Remembered, remembered
 
 if TYPE_CHECKING:
     from harness.qemus import OwnQemu
@@ -43,17 +40,9 @@ def host_factor(
     """
     if OVERRIDE in os.environ:
         return Factor(_override(os.environ[OVERRIDE]), OVERRIDE)
-    from filelock import FileLock  # noqa: PLC0415  (lazy: `run` with a wrong name answers at once)
-
-    folder = cache_root() / "calibration"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{_key(qemu.digest)}.json"
     # All but one of the workers that begin together wait here for a second.
-    with FileLock(path.with_suffix(".lock")):
-        known = _read(path)
-        if known is None:
-            known = _measure(qemu, version, path, report, architecture)
-    return known
+    with remembered("calibration", SCHEMA, {"qemu": qemu.digest}) as record:
+        return _known(record) or _measure(qemu, version, record, report, architecture)
 
 
 def check_override() -> None:
@@ -72,31 +61,17 @@ def _override(text: str) -> float:
     return factor
 
 
-def _key(digest: str) -> str:
-    """Return a name for what the speed depends on: this host by name, its CPU model, the QEMU build."""
-    return sha256_bytes("\n".join([platform.node(), cpu_model(), digest]).encode())[:16]
-
-
-def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Return the CPU model as the kernel names it ("" where it has no name, as on arm64: then the host's counts)."""
+def _known(record: Remembered) -> Factor | None:
     try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "cpu\t"))), "")
-
-
-def _read(path: Path) -> Factor | None:
-    try:
-        content = json.loads(path.read_bytes())
-        if content["schema"] != SCHEMA:
-            return None
+        content = record.content or {}
         return Factor(float(content["factor"]), str(content["source"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent, or damaged: it is measured anew
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
-def _measure(qemu: Artifact | OwnQemu, version: str, path: Path, report: Report, architecture: Architecture) -> Factor:
+def _measure(
+    qemu: Artifact | OwnQemu, version: str, record: Remembered, report: Report, architecture: Architecture
+) -> Factor:
     from harness.resolve import qemu_binary  # noqa: PLC0415  (lazy: once per host)
     from sim.calibrate import measure  # noqa: PLC0415
 
@@ -110,8 +85,6 @@ def _measure(qemu: Artifact | OwnQemu, version: str, path: Path, report: Report,
         report(Event(task, "failed", f"{error.message}; deadlines are taken as they are"))
         return Factor(1.0, f"not measured: {error.message}")
     found = Factor(factor, f"measured {time.strftime('%Y-%m-%d', time.gmtime())}")
-    record = {"schema": SCHEMA, "factor": found.value, "source": found.source}
-    circumstances = {"host": platform.node(), "cpu": cpu_model(), "qemu": qemu.digest}
-    atomic_write(path, json.dumps({**record, **circumstances}, indent=1) + "\n")
+    record.keep({"factor": found.value, "source": found.source})
     report(Event(task, "done", f"factor {factor:.2f}", elapsed=time.monotonic() - began))
     return found

@@ -34,21 +34,29 @@ def label(spec: RunSpec, done: int) -> str:
     return f"{spec.platform.name}, {spec.hypervisor.name} ({spec.cell.kernel}): {steps}"
 
 
+def bootables(spec: RunSpec) -> dict[str, str]:
+    """Return what dom0 boots from: the simulator, its machine without what a scenario wants of it, and the images."""
+    return {
+        "qemu": f"{spec.cell.qemu} {spec.qemu.digest}",
+        "platform": _json(spec.platform.model_dump(mode="json", exclude=_IDLE)),
+        "firmware": f"{spec.firmware} {spec.bios.sha256}" if spec.bios else spec.firmware,
+        **({"boots": _digest(spec.boots)} if spec.boots else {}),
+        "kernel": _digest(spec.kernel),
+        "initrd": _digest(spec.initrd) if spec.initrd else "",
+        "append": spec.append,
+        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include=_STARTING)),
+    }
+
+
 def inputs(spec: RunSpec, done: int) -> dict[str, str]:
     """Return what makes the state after the first `done` steps of the preparation."""
     scenario = spec.scenario
     steps = scenario.prepare[:done]
     return {
         "form": FORM,
-        "qemu": f"{spec.cell.qemu} {spec.qemu.digest}",
-        "platform": _json(spec.platform.model_dump(mode="json", exclude=_IDLE)),
-        "firmware": f"{spec.firmware} {spec.bios.sha256}" if spec.bios else spec.firmware,
+        **bootables(spec),
+        "accelerator": spec.accelerator,
         "machine": _json(scenario.machine.model_dump(mode="json")),
-        **({"boots": _digest(spec.boots)} if spec.boots else {}),
-        "kernel": _digest(spec.kernel),
-        "initrd": _digest(spec.initrd) if spec.initrd else "",
-        "append": spec.append,
-        "hypervisor": _json(spec.hypervisor.model_dump(mode="json", include=_STARTING)),
         # Where a domain stands in these lists gives it its addresses, and their length the number of ports.
         "domains": " ".join((*scenario.hosts, *scenario.domus)) if done > 1 else str(slots_for(len(scenario.domus))),
         "steps": _json([{"verb": step.verb, **step.params} for step in steps]),

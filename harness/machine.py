@@ -30,6 +30,7 @@ def machine_spec(
         alarms=spec.hypervisor.alarms,
         bios=resolved.bios,
         screen=wanted.screen,
+        accelerator=spec.accelerator,
     )
 
 

@@ -13,7 +13,7 @@ from harness.hypervisor import Hypervisor
 from harness.kernel import KernelIdentity
 from harness.scenario import Scenario
 from results.model import CellId
-from sim.platform import Platform
+from sim.platform import Accelerator, Platform
 
 FILE = "run-spec.json"
 Templates = Literal["none", "use", "make"]
@@ -56,7 +56,8 @@ class RunSpec(Model):
     `loader` is the boot loader of the disk that dom0 boots from (None: QEMU loads the kernel), `bios` a firmware of the
     user's (None: the platform's, by the name `firmware`). `templates` says whether the cell may start from one (`use`),
     and leave some as well (`make`). `factor` scales all deadlines (1: the host and a platform on which they were set;
-    `factor_source` says how the host's part is known), `seed` is for whatever a step draws.
+    `factor_source` says how the host's part is known). `accelerator` runs dom0's machine (`accelerator_why`: what
+    speaks against a better one, or who decided). `seed` is for whatever a step draws.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -79,6 +80,8 @@ class RunSpec(Model):
     templates: Templates = "none"
     factor: float = Field(default=1.0, gt=0)
     factor_source: str = ""
+    accelerator: Accelerator = "tcg"
+    accelerator_why: str = ""
     seed: int
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 import images
 from base.files import sha256_file
 from base.progress import Report, silent
+from harness.acceleration import accelerated
 from harness.calibration import host_factor
 from harness.hypervisor import KERNEL, RELEASE
 from harness.kernel import KernelIdentity, identify, identify_hypervisor
@@ -33,7 +34,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         qemu = made[cell.qemu_image]
         version, outer = image_version(qemu), _image(qemu)
     factor = host_factor(qemu, version, report, cell.platform.architecture)
-    return RunSpec(
+    spec = RunSpec(
         run=run,
         cell=cell.id(version),
         scenario=cell.scenario,
@@ -55,6 +56,7 @@ def make_spec(cell: PlannedCell, run: str, report: Report = silent) -> RunSpec:
         factor_source=factor.source,
         seed=random.SystemRandom().getrandbits(32),
     )
+    return accelerated(spec, report)
 
 
 def _debugger(cell: PlannedCell, made: Mapping[str, Artifact]) -> DebuggerImages | None:

@@ -242,6 +242,8 @@ def _known_facts(spec: RunSpec) -> dict[str, Scalar]:
         **({"image.initrd": spec.initrd.digest} if spec.initrd else {}),
         **({"image.hypervisor": spec.boots.digest} if spec.boots else {}),
         "firmware": spec.firmware,
+        "accelerator": spec.accelerator,
+        **({"accelerator.why": spec.accelerator_why} if spec.accelerator_why else {}),
         "host.factor": spec.factor,
         "host.factor.source": spec.factor_source,
         "seed": spec.seed,

@@ -14,6 +14,7 @@ from sim.bootable import FirmwareRules, ImageRules
 
 FOLDER = Path(__file__).parent / "platforms"
 Architecture = Literal["ppc64", "x86_64"]
+Accelerator = Literal["kvm", "tcg"]
 # The host name of a machine's privileged domain, unless there are several machines.
 DOM0 = "dom0"
 # What a firmware of the user's is called.
@@ -75,6 +76,7 @@ class Platform(Named):
     `images` says what it starts as a kernel, `own_firmware` what as a firmware of the user's (None: nothing).
     `architecture` is in QEMU's words: `qemu-system-...` simulates it. `pace` is how much longer things take on it than
     the deadlines of verbs and scenarios allow for.
+    `accelerators` are what may run it (QEMU's names), the best first; all but `tcg` are tried before they are used.
     """
 
     title: str
@@ -86,6 +88,7 @@ class Platform(Named):
     memory: Annotated[int, Field(gt=0)]
     cpus: Annotated[int, Field(gt=0)] = 1
     max_cpus: Annotated[int, Field(gt=0)]
+    accelerators: tuple[Accelerator, ...] = ("tcg",)
     args: tuple[str, ...] = ()
     random: str = ""
     kernel_args: str = ""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sim.alarms import AlarmRule
 from sim.loading import Entry, Loading
-from sim.platform import DOM0, Platform
+from sim.platform import DOM0, Accelerator, Platform
 from sim.qemu import QemuBinary
 
 # QEMU's own limit for one virtio-serial device (VIRTIO_SERIAL_MAX_PORTS is 511; its default is 31).
@@ -41,7 +41,7 @@ class MachineSpec:
     `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
     A `hypervisor` that is not dom0's kernel starts first, with arguments of its own, and enters that as `entry` says.
     `bios` is a firmware of the user's, in place of the platform's default. With a `screen` its kernel's log is
-    there too.
+    there too. `accelerator` is what runs it.
     """
 
     platform: Platform
@@ -67,6 +67,7 @@ class MachineSpec:
     incoming: bool = False
     bios: Path | None = None
     screen: bool = False
+    accelerator: Accelerator = "tcg"
 
     @property
     def kernel_command_line(self) -> str:
@@ -83,6 +84,15 @@ class MachineSpec:
         ]
         return " ".join(part for part in parts if part)
 
+    def _acceleration(self) -> list[str]:
+        """Return what tells QEMU how to run the CPUs; nothing where its own choice is right."""
+        if self.accelerator != "tcg":
+            return ["-accel", self.accelerator]
+        if self.cpus > 1 and self.platform.cpu_threads == "single":
+            return ["-accel", "tcg,thread=single"]
+        # Where QEMU may find another one, simulation has to be asked for.
+        return ["-accel", "tcg,thread=multi"] if len(self.platform.accelerators) > 1 else []
+
     def arguments(self, fds: dict[str, int]) -> list[str]:
         """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
         firmware = self.platform.options(self.firmware)
@@ -91,8 +101,7 @@ class MachineSpec:
         machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
         args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
         args += ["-m", str(memory), "-smp", str(self.cpus)]
-        if self.cpus > 1 and self.platform.cpu_threads == "single":
-            args += ["-accel", "tcg,thread=single"]
+        args += self._acceleration()
         if self.ram:
             args += ["-object", f"{self.ram.backend},size={memory}M"]
         args += [word for word in self.platform.args if not (self.screen and word == "-nographic")]

@@ -15,9 +15,8 @@ from base import owner
 from base.errors import EXIT_OK, InfraError, UsageError
 from base.paths import PROJECT
 from base.progress import Event
-from harness import bisect
+from harness import acceleration, bisect, calibration
 from harness.bring import check_files
-from harness.calibration import check_override
 from harness.choosing import OPTIONS, add_options, count, field, given
 from harness.display import Display
 from harness.hypervisor import use_folders
@@ -136,7 +135,8 @@ def _plan(options: argparse.Namespace) -> tuple[list[PlannedCell], list[Path]]:
     choices = [replace(choice, platform=name) for name in dict.fromkeys(options.platform)] or [choice]
     for each in choices:
         each.check()
-    check_override()
+    calibration.check_override()
+    acceleration.check_override()
     for target in (options.junit, options.json, options.summary):
         if target is not None and not target.absolute().parent.is_dir():
             raise UsageError(f"cannot write {target}: its folder does not exist")

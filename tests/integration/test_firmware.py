@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from sim.errors import DeadlineExpired, MachineStopped, NoOutput, QemuCrashed, Q
 from sim.machine import Machine
 from sim.qemu import QemuBinary
 from sim.spec import MachineSpec
+from sim.virtualised import objection
 
 Make = Callable[[str, str], MachineSpec]
 FIRMWARE = Budget.of(60)
@@ -167,3 +169,16 @@ def test_a_firmware_that_has_said_its_last_word_hangs(firmware_spec: Make, tmp_p
 
     with pytest.raises(NoOutput, match="a miracle: no output for too long"):
         asyncio.run(scene())
+
+
+def test_an_accelerator_under_which_nothing_answers_is_told_with_the_last_words(
+    firmware_spec: Make, tmp_path: Path
+) -> None:
+    """OpenBIOS waits at its prompt for ever: no dom0 comes of that."""
+    found = asyncio.run(objection(firmware_spec("g5", "openbios"), "tcg", tmp_path, Budget.of(60, silence=2)))
+    assert re.fullmatch(r"dom0 boots: no output for too long \(.*\); the last that its console said: '0 >'", found)
+
+
+def test_an_accelerator_that_the_host_lacks_is_an_objection(firmware_spec: Make, tmp_path: Path) -> None:
+    found = asyncio.run(objection(firmware_spec("g5", "openbios"), "kvm", tmp_path))
+    assert "kvm" in found.lower()

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from harness.machine import machine_spec, ports_of, slots_of
+from harness.resolve import resolve
+from harness.runspec import RunSpec
+from sim.virtualised import objection
 
 Start = Callable[..., "subprocess.Popen[str]"]
 ROWS = ("hypervisor-boot", "dom0-boot", "domu-boot")
@@ -22,3 +29,14 @@ def test_dom0_and_a_domu_boot_on_a_pc(testbed: Start, tmp_path: Path) -> None:
     # Xen itself says what the domU runs on, and why it stopped.
     assert "xen 4.17" in journal
     assert '"message": "power-off"' in journal
+
+
+def test_the_trial_of_an_accelerator_tells_one_that_boots_dom0_from_one_that_does_not(
+    spec_for: Callable[..., RunSpec], tmp_path: Path
+) -> None:
+    """KVM or not is the host's; what judges it is the same for the simulator, which boots a whole dom0, and no half."""
+    spec = spec_for("prepare: [boot-dom0]\nsteps: [same-kernel: dom0]", "pc-xen", "4-17", hypervisor="xen-x86")
+    machine = replace(machine_spec(spec, resolve(spec)), ports=ports_of(slots_of(spec)))
+    assert asyncio.run(objection(machine, "tcg", tmp_path / "whole")) == ""
+    found = asyncio.run(objection(replace(machine, initrd=None), "tcg", tmp_path / "half"))
+    assert "Unable to mount root" in found

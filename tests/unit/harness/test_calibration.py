@@ -10,7 +10,6 @@ import pytest
 
 from base.errors import UsageError
 from base.progress import Event
-from harness import calibration
 from harness.calibration import Factor, host_factor
 from images import Artifact
 from sim.calibrate import LEAST, MOST, REFERENCE, measure
@@ -49,7 +48,7 @@ def test_it_is_measured_once_for_a_host_and_a_qemu_and_announced(
     assert [(event.state, event.detail) for event in events][-1] == ("done", "factor 2.50")
     assert host_factor(QEMU, "10.0", events.append) == first
     assert host_factor(OTHER, "10.0").value == 3.0
-    monkeypatch.setattr(calibration, "cpu_model", lambda: "another CPU")
+    monkeypatch.setattr("harness.remembered.cpu_model", lambda: "another CPU")
     assert host_factor(QEMU, "10.0").value == 4.0
     assert len(events) == 2
 
