@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from images.closure import Modules, Root
+from images.errors import BuildError
 from images.newc import Newc
 from images.recipe import (
     DirectoryEntry,
@@ -43,7 +44,7 @@ def pack(spec: Initramfs, source: Find, folder: Find) -> bytes:
             case ModulesEntry():
                 _modules(archive, Modules(folder(entry.source)), entry.modules, source(entry.release).read_text())
             case FolderEntry():
-                _folder(archive, folder(entry.source), entry.folder)
+                _folder(archive, folder(entry.source), entry.folder, entry.drop)
     return archive.to_bytes()
 
 
@@ -60,10 +61,14 @@ def _programs(archive: Newc, root: Root, paths: list[str]) -> None:
             archive.file(path, file.read_bytes(), 0o755)
 
 
-def _folder(archive: Newc, folder: Path, to: str) -> None:
+def _folder(archive: Newc, folder: Path, to: str, drop: list[str]) -> None:
+    dropped = [folder / name for name in drop]
+    for missing in (path for path in dropped if not path.exists()):
+        raise BuildError(f"{to}: there is no {missing.name} to drop")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        mode = 0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644
-        archive.file(f"{to}/{file.relative_to(folder)}", file.read_bytes(), mode)
+        if not any(file.is_relative_to(path) for path in dropped):
+            mode = 0o755 if file.stat().st_mode & stat.S_IXUSR else 0o644
+            archive.file(f"{to}/{file.relative_to(folder)}", file.read_bytes(), mode)
 
 
 def _modules(archive: Newc, modules: Modules, names: list[str], release: str) -> None:

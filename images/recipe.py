@@ -191,10 +191,11 @@ class ModulesEntry(Model):
 
 
 class FolderEntry(Model):
-    """A folder `<input>:<path>` with all that is in it."""
+    """A folder `<input>:<path>` with all that is in it, but for what `drop` names there."""
 
     folder: str
     source: str = Field(alias="from")
+    drop: list[str] = Field(default_factory=list)
 
 
 class NodeEntry(Model):

@@ -71,7 +71,8 @@ class Platform(Named):
     virtio-blk-pci). `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
     CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
-    (QEMU's name) from which its kernel has entropy, "" for none.
+    (QEMU's name) from which its kernel has entropy, "" for none; `ports` the one whose ports are what a command channel
+    and domUs' consoles go through.
     `screen` are the arguments of QEMU that give it a screen, in place of `-nographic` (none: it has none).
     `images` says what it starts as a kernel, `own_firmware` what as a firmware of the user's (None: nothing).
     `architecture` is in QEMU's words: `qemu-system-...` simulates it. `pace` is how much longer things take on it than
@@ -94,6 +95,7 @@ class Platform(Named):
     kernel_args: str = ""
     consoles: Consoles
     screen: tuple[str, ...] = ()
+    ports: str = "virtio-serial-pci"
     nic: str
     disk: str
     shared_disk: str = ""

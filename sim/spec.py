@@ -123,7 +123,7 @@ class MachineSpec:
         elif self.platform.consoles.command:
             args += ["-serial", "chardev:command"]
         if ports:
-            args += ["-device", f"virtio-serial-pci,id=ports,max_ports={MAX_PORTS}"]
+            args += ["-device", f"{self.platform.ports},id=ports,max_ports={MAX_PORTS}"]
         for name, chardev in ports:
             args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
         if self.kernel:

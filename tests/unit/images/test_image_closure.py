@@ -106,3 +106,19 @@ def test_a_folder_keeps_what_may_be_executed(tmp_path: Path) -> None:
         "etc/scripts/block": 0o755,
         "etc/scripts/common.sh": 0o644,
     }
+
+
+def test_a_folder_comes_without_what_is_dropped_and_that_must_be_there(tmp_path: Path) -> None:
+    for name in ("base/strict.pm", "base/unicore/To.pl", "base/unicorn.pm"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def packed(drop: str) -> set[str]:
+        entry = {"folder": "/lib", "from": "tree:base", "drop": [drop]}
+        spec = Initramfs.model_validate({"entries": [entry]})
+        found = read(pack(spec, lambda name: tmp_path / name, lambda _: tmp_path / "base"))
+        return {path for path, node in found.items() if path.startswith("lib/")}
+
+    assert packed("unicore") == {"lib/strict.pm", "lib/unicorn.pm"}
+    with pytest.raises(BuildError, match="/lib: there is no unicode to drop"):
+        packed("unicode")
