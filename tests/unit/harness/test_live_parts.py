@@ -132,7 +132,7 @@ def test_gdb_commands_fit_the_kernel() -> None:
     [
         (Wish("g5", Choice(platform="g5"), cpus=2), "g5 has at most 1 CPU, not 2"),
         (Wish("g5", Choice(platform="g5", initrd="/x"), domu=True), "--domu needs the test bed's own"),
-        (Wish("powernv9", Choice(platform="powernv9"), domu=True), "has no toolstack"),
+        (Wish("powernv10", Choice(platform="powernv10"), domu=True), "has no toolstack"),
         (Wish("g5x", Choice(platform="g5")), "no platform 'g5x'"),
     ],
 )

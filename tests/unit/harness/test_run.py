@@ -19,13 +19,14 @@ SCENARIO = PROJECT / "scenarios" / "hypervisor-boot.yaml"
 @pytest.mark.parametrize(
     ("words", "named", "platform", "count"),
     [
-        ([], [f"{SCENARIO}"], None, 15),
-        (["-p", "powernv9"], [f"{SCENARIO}"], "powernv9", 1),
+        ([], [f"{SCENARIO}"], None, 16),
+        (["-p", "powernv9"], [f"{SCENARIO}"], "powernv9", 2),
         (
             ["-p", "powernv9", "-p", "powernv10", "-p", "powernv9"],
-            [f"{SCENARIO}::powernv9-xen-debian", f"{SCENARIO}::powernv10-xen-debian"],
+            [f"{SCENARIO}::powernv9-{column}-debian" for column in ("kvm-hv", "xen")]
+            + [f"{SCENARIO}::powernv10-xen-debian"],
             None,
-            2,
+            3,
         ),
     ],
 )

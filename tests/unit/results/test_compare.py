@@ -268,7 +268,7 @@ def test_a_matrix_of_before_inputs_were_written_is_a_side(tmp_path: Path) -> Non
         (["run", "--shard", "4/3"], "'4/3' is no shard"),
         (["run", "--shard", "0/3"], "'0/3' is no shard"),
         (["run", "--costs", "none.json"], "none.json: it does not exist"),
-        (["run", "domu-boot", "--shard", "99/99"], "shard 99/99 has no cell: there are only 15"),
+        (["run", "domu-boot", "--shard", "99/99"], "shard 99/99 has no cell: there are only 16"),
         (["run", "--summary", "/none/s.md"], "cannot write /none/s.md"),
         (["matrix", "--expiry", "0"], "--expiry is '0.0'"),
     ],
