@@ -16,7 +16,7 @@ from sim.platform import Architecture
 
 # Images of outer QEMUs are named by what they simulate and their version; `qemu-970` is one for inside.
 # One of ours, built with patches, has a word of its own instead.
-_OURS = {"qemu-970hv": "970hv"}
+_OURS = {"qemu-970hv": "970hv", "qemu-fixed": "fixed"}
 _IMAGE = re.compile(rf"^qemu-(x86-)?(\d+\.[\w.-]+|{'|'.join(_OURS.values())})$")
 _PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
 # Debian's versions: [epoch:]upstream[+repack][-revision].

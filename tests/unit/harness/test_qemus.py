@@ -15,7 +15,7 @@ def _built(monkeypatch: pytest.MonkeyPatch, name: str, *inputs: Origin) -> Artif
 
 
 def test_debians_qemus_and_ours_are_known_by_their_words() -> None:
-    assert {"7.2", "10.0", "970hv"} <= set(known_qemus())
+    assert {"7.2", "10.0", "970hv", "fixed"} <= set(known_qemus())
     assert known_qemus()["970hv"] == "qemu-970hv"
     assert "970hv" not in known_qemus("x86_64")
 

@@ -113,8 +113,13 @@ def test_an_unknown_name_is_a_usage_error_with_a_suggestion(project: Project) ->
         project.ensure("kernal")
 
 
-def test_the_mutants_are_of_the_qemu_that_is_used() -> None:
-    """Two recipes build it; they differ in what is done with it, and in the mutants themselves."""
-    used, mutants = (load_catalogue().recipes[name] for name in ("qemu-970hv", "mutants-970hv"))
+def test_the_qemus_of_ours_are_built_alike() -> None:
+    """Three recipes build one; the mutants differ from theirs in nothing but what is done with it."""
+    names = ("qemu-970hv", "mutants-970hv", "qemu-fixed")
+    used, mutants, fixed = (load_catalogue().recipes[name] for name in names)
     assert (used.patches, used.tools) == (mutants.patches, mutants.tools)
     assert used.inputs == [item for item in mutants.inputs if item.handle != "mutants"]
+    assert used.tools == fixed.tools
+    assert [item for item in used.inputs if item.handle != "devices"] == [
+        item for item in fixed.inputs if item.handle != "devices"
+    ]

@@ -1,0 +1,16 @@
+# The boards of the 970 and of POWER9, and the devices that scenarios give them.
+CONFIG_PCI_DEVICES=n
+CONFIG_TEST_DEVICES=n
+CONFIG_MAC_NEWWORLD=y
+CONFIG_PSERIES=y
+CONFIG_VGA_PCI=y
+CONFIG_SUNGEM=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_SERIAL=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_POWERNV=y
+# What devices of powernv need and do not ask for.
+CONFIG_I2C=y
+CONFIG_ACPI=y
