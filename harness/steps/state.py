@@ -17,7 +17,7 @@ KEPT_BOOT = "boot-of-"
 
 
 class StateParams(DomainParams):
-    """Parameters of `save` and `restore`."""
+    """Parameters of `save`, `restore`, `managed-save` and `start-saved`."""
 
     within: Seconds = 120.0
 
@@ -50,8 +50,7 @@ class MoveParams(MigrateParams):
 async def save(cell: Cell, params: StateParams) -> str:
     """Save a domU to a file in its dom0; it is then gone."""
     name = params.domain
-    domain = cell.domain(name)
-    cell.notes[KEPT_BOOT + name] = (domain.config, domain.host.name, await boot_id(cell, name, params.within))
+    domain = await _about_to_go(cell, params)
     await cell.must(domain.host.name, f"mkdir -p {FOLDER}", params.within)
     work = cell.toolstack.save(domain, f"{FOLDER}/{name}")
     size = await cell.control(name, f"{name} is saved", work, params.within)
@@ -64,18 +63,29 @@ async def save(cell: Cell, params: StateParams) -> str:
 async def restore(cell: Cell, params: StateParams) -> str:
     """Restore a saved domU; it must answer, and be the boot that was saved."""
     name = params.domain
-    config, host, before = _saved(cell, name)
-    cell.domains[name] = await cell.wait(
-        f"{name} is restored",
-        cell.toolstack.restore(cell, config, cell.host(host), f"{FOLDER}/{name}"),
-        params.within,
-        domain=host,
-    )
-    await cell.wait(f"{name} answers", cell.shell(name).challenge(), params.within, domain=name)
-    after = await boot_id(cell, name, params.within)
-    if after != before:
-        raise StepFailed(f"{name} is another boot: {after}, saved was {before}")
-    return f"boot {after[:8]}"
+    config, host, _ = _saved(cell, name)
+    work = cell.toolstack.restore(cell, config, cell.host(host), f"{FOLDER}/{name}")
+    cell.domains[name] = await cell.wait(f"{name} is restored", work, params.within, domain=host)
+    return await _is_back(cell, params)
+
+
+@verb("managed-save", shorthand="domain")
+async def managed_save(cell: Cell, params: StateParams) -> None:
+    """Save a domU where its toolstack keeps such states, under the domU's name; it is then gone."""
+    name = params.domain
+    domain = await _about_to_go(cell, params)
+    await cell.control(name, f"{name} is saved", cell.toolstack.managed_save(domain), params.within)
+    del cell.domains[name]
+
+
+@verb("start-saved", shorthand="domain")
+async def start_saved(cell: Cell, params: StateParams) -> str:
+    """Start a domU whose state its toolstack keeps: it must answer, and be the boot that was saved."""
+    name = params.domain
+    config, host, _ = _saved(cell, name)
+    work = cell.toolstack.start_saved(cell, config, cell.host(host))
+    cell.domains[name] = await cell.wait(f"{name} is started again", work, params.within, domain=host)
+    return await _is_back(cell, params)
 
 
 @verb("refuses-to-restore")
@@ -109,6 +119,24 @@ async def refuses_to_restore(cell: Cell, params: RefusesParams) -> str:
 async def _try_restore(cell: Cell, config: DomainConfig, host: str, path: str, seconds: float) -> Domain:
     work = cell.toolstack.restore(cell, config, cell.host(host), path)
     return await cell.wait(f"{config.name} is refused", work, seconds, domain=host)
+
+
+async def _about_to_go(cell: Cell, params: StateParams) -> Domain:
+    """Return a domU that is going to be saved, and note what it is."""
+    name = params.domain
+    domain = cell.domain(name)
+    cell.notes[KEPT_BOOT + name] = (domain.config, domain.host.name, await boot_id(cell, name, params.within))
+    return domain
+
+
+async def _is_back(cell: Cell, params: StateParams) -> str:
+    """Let a domU that was saved answer. Raises StepFailed when it is another boot."""
+    name = params.domain
+    await cell.wait(f"{name} answers", cell.shell(name).challenge(), params.within, domain=name)
+    after, before = await boot_id(cell, name, params.within), _saved(cell, name)[2]
+    if after != before:
+        raise StepFailed(f"{name} is another boot: {after}, saved was {before}")
+    return f"boot {after[:8]}"
 
 
 def _saved(cell: Cell, name: str) -> tuple[DomainConfig, str, str]:

@@ -115,6 +115,14 @@ class Toolstack(Protocol):
         """Make a domU of a saved state, running. Raises StateRefused."""
         ...
 
+    async def managed_save(self, domain: Domain) -> None:
+        """Keep a domU's state under its own name, and end it."""
+        ...
+
+    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Start a domU whose state is kept so: it goes on. Raises StateRefused."""
+        ...
+
     async def migrate(
         self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
     ) -> tuple[Domain, Migrated]:

@@ -56,11 +56,14 @@ class LibvirtToolstack(QemuToolstack):
         """Define a domU, and start it. Raises StepFailed."""
         assert not incoming, "libvirt makes itself what waits for a state"
         slot = host.take()
-        return await self._make(cell, config, host, slot, f"virsh --quiet start {config.name}")
+        return await self._make(cell, config, host, slot, f"{_define(slot)} && virsh --quiet start {config.name}")
 
     async def _make(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot, start: str) -> Domain:
-        """Define a domU and run what starts it; a slot of no use is given back. Raises StepFailed, _Refused."""
-        file = f"/run/{slot.name}.xml"
+        """Write a domU's description and run what starts it; a slot of no use is given back.
+
+        Raises StepFailed, _Refused.
+        """
+        file = _file(slot)
         try:
             text = domain_xml(cell.hypervisor.domu, config, slot)
         except BaseException:
@@ -71,7 +74,7 @@ class LibvirtToolstack(QemuToolstack):
             await self._script(
                 host,
                 f"virtio-ports {' '.join(slot.ports)} && printf %s {shlex.quote(text)} >{file} && "
-                f"virsh --quiet define {file} && {start} && "
+                f"{start} && "
                 f"{{ libvirt-slot {config.name} {slot.name} </dev/null >/dev/null 2>&1 & }}",
             )
             greeting = domain.qmp.connect(host.machine.port(slot.port("qmp")))
@@ -139,14 +142,37 @@ class LibvirtToolstack(QemuToolstack):
     async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
         """`virsh restore`, to the ports of another slot. Raises StateRefused."""
         slot = host.take()
-        file = f"/run/{slot.name}.xml"
+        file = _file(slot)
         try:
             taken = f"{{ {_moved(f'save-image-dumpxml {path}', slot)}; }} >{file}"
-            restore = f"{taken} && virsh --quiet restore {path} --xml {file} --running"
+            restore = f"{_define(slot)} && {taken} && virsh --quiet restore {path} --xml {file} --running"
             return await self._make(cell, config, host, slot, restore)
         except _Refused as refused:
             await virsh.run(host, "undefine", config.name)
             raise StateRefused(f"{config.name} was not restored: {virsh.said(refused.answer)}") from refused
+
+    async def managed_save(self, domain: Domain) -> None:
+        """`virsh managedsave`, with which the domU ends and stays defined. Raises StepFailed."""
+        await virsh.must(domain.host, "managedsave", domain.name)
+        await domain.ended
+        await domain.release()
+
+    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """`virsh start`, which takes up the state, with the ports of another slot. Raises StateRefused."""
+        slot, name = host.take(), config.name
+        file = _file(slot)
+        # In the state and in what stays behind it, for the next start.
+        moves = [
+            f"{{ {_moved(f'{dump} {name}', slot)}; }} >{file} && virsh --quiet {take}"
+            for dump, take in (
+                ("managedsave-dumpxml", f"managedsave-define {name} {file}"),
+                ("dumpxml --inactive", f"define {file}"),
+            )
+        ]
+        try:
+            return await self._make(cell, config, host, slot, " && ".join([*moves, f"virsh --quiet start {name}"]))
+        except _Refused as refused:
+            raise StateRefused(f"{name} was not started again: {virsh.said(refused.answer)}") from refused
 
     async def migrate(
         self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
@@ -156,7 +182,7 @@ class LibvirtToolstack(QemuToolstack):
             raise StepFailed("virsh has no word for what another side expects", hint="a `needs:` is missing")
         here = to is domain.host
         slot, address = to.take(), "127.0.0.1" if here else await self._address(domain.host, to)
-        file, ports = f"/run/{slot.name}.xml", f"virtio-ports {' '.join(slot.ports)}"
+        file, ports = _file(slot), f"virtio-ports {' '.join(slot.ports)}"
         began = time.monotonic()
         try:
             await self._script(to, ports)
@@ -273,6 +299,14 @@ class LibvirtToolstack(QemuToolstack):
         if written.status != 0:
             raise StepFailed(f"dom0 cannot write {file}: {written.output.strip()}")
         await virsh.must(domain.host, command, domain.name, file, "--live")
+
+
+def _file(slot: Slot) -> str:
+    return f"/run/{slot.name}.xml"
+
+
+def _define(slot: Slot) -> str:
+    return f"virsh --quiet define {_file(slot)}"
 
 
 def _moved(command: str, slot: Slot) -> str:

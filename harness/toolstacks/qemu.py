@@ -188,6 +188,14 @@ class QemuToolstack:
         await domain.qmp.execute("cont")
         return domain
 
+    async def managed_save(self, domain: Domain) -> None:
+        """Refuse: QEMU keeps no states under names. Raises StepFailed."""
+        raise StepFailed(f"{domain.name} can only be saved to a file", hint="give the scenario a `needs:`")
+
+    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Refuse, likewise. Raises StepFailed."""
+        raise StepFailed(f"no state of {config.name}'s is kept")
+
     async def migrate(
         self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
     ) -> tuple[Domain, Migrated]:

@@ -164,6 +164,14 @@ class XlToolstack:
             raise StateRefused(f"{config.name} was not restored: {said(answer)}")
         return await self._begin(cell, config, host, slot)
 
+    async def managed_save(self, domain: Domain) -> None:
+        """Refuse: `xl` keeps no states under names. Raises StepFailed."""
+        raise StepFailed(f"{domain.name} can only be saved to a file", hint="give the scenario a `needs:`")
+
+    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Refuse, likewise. Raises StepFailed."""
+        raise StepFailed(f"no state of {config.name}'s is kept")
+
     async def migrate(
         self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None
     ) -> tuple[Domain, Migrated]:
