@@ -44,7 +44,7 @@ def test_commands_have_a_channel_of_their_own() -> None:
 
 def test_a_machine_on_which_nothing_can_be_asked_has_its_console_and_no_more() -> None:
     binary = QemuBinary(("qemu",), "10")
-    spec = MachineSpec(find_platform("powernv9"), binary, "skiboot", kernel=Path("/xen"))
+    spec = MachineSpec(find_platform("powernv10"), binary, "skiboot", kernel=Path("/xen"))
     args = spec.arguments({"qmp": 3, "console": 4, "command": 5})
     assert [args[place + 1] for place, arg in enumerate(args) if arg == "-serial"] == ["chardev:console"]
     assert not [arg for arg in args if "virtio" in arg]
