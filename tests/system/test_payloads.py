@@ -111,7 +111,7 @@ def test_stock_qemu_has_no_such_970(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("payload", ["states", "no-gain", "hdec", "hypercall"])
 def test_what_the_architecture_says_of_both_holds_on_a_power8(payload: str, tmp_path: Path) -> None:
-    power8 = find_platform("powernv9").model_copy(update={"machine": "powernv8", "cpu": "POWER8"})
+    power8 = find_platform("powernv10").model_copy(update={"machine": "powernv8", "cpu": "POWER8"})
     results = asyncio.run(_claims(power8, f"powernv-{payload}", tmp_path))
     assert not results.failed
     assert not results.missing
