@@ -56,10 +56,11 @@ def _qemus() -> list[tuple[str, str]]:
     import images  # noqa: PLC0415
     from harness.qemus import known_qemus  # noqa: PLC0415
 
-    catalogue = images.load_catalogue()
+    recipes = {word: images.load_catalogue().recipe(name) for word, name in known_qemus().items()}
     return [
-        (word, f"as Debian built it for {catalogue.recipe(name).variables['suite']}; image {name}")
-        for word, name in known_qemus().items()
+        # One of ours is of no suite.
+        (word, f"as Debian built it for {suite}; image {r.name}" if (suite := r.variables.get("suite")) else r.summary)
+        for word, r in recipes.items()
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from base.errors import InfraError
 from harness.cli import COMMANDS, main
+from harness.commands.listing import KINDS
 from harness.scratch import scratch
 
 
@@ -90,7 +91,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["reap"]) == 130
 
 
-@pytest.mark.parametrize("kind", ["platforms", "hypervisors", "scenarios", "cells", "verbs"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_lists(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", kind]) == 0
     assert len(capsys.readouterr().out.splitlines()) >= 2
