@@ -16,8 +16,8 @@ from sim.platform import Architecture
 
 # Images of outer QEMUs are named by what they simulate and their version; `qemu-970` is one for inside.
 # One of ours, built with patches, has a word of its own instead.
-_OURS = {"qemu-970hv": "970hv", "qemu-fixed": "fixed"}
-_IMAGE = re.compile(rf"^qemu-(x86-)?(\d+\.[\w.-]+|{'|'.join(_OURS.values())})$")
+_OURS = ("970hv", "fixed")
+_IMAGE = re.compile(rf"^qemu-(x86-)?(\d+\.[\w.-]+|{'|'.join(_OURS)})$")
 _PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
@@ -83,6 +83,6 @@ def image_version(artifact: Artifact) -> str:
     """
     for origin in artifact.provenance.inputs:
         if origin.name in _PACKAGES and (found := _UPSTREAM.match(origin.version)):
-            ours = _OURS.get(artifact.name)
-            return f"{found[1]}+{ours}" if ours else found[1]
+            word = artifact.name.removeprefix("qemu-")
+            return f"{found[1]}+{word}" if word in _OURS else found[1]
     raise InfraError(f"image {artifact.name} does not record the version of {' or '.join(_PACKAGES)}")

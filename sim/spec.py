@@ -90,7 +90,7 @@ class MachineSpec:
             return ["-accel", self.accelerator]
         if self.cpus > 1 and self.platform.cpu_threads == "single":
             return ["-accel", "tcg,thread=single"]
-        # Where QEMU may find another one, simulation has to be asked for.
+        # A thread for each CPU, also where QEMU would take one for all. (Elsewhere -icount may bind its choice.)
         return ["-accel", "tcg,thread=multi"] if len(self.platform.accelerators) > 1 else []
 
     def arguments(self, fds: dict[str, int]) -> list[str]:

@@ -17,8 +17,8 @@ from sim.platform import DOM0
 LEAST_WEIGHT = 19
 SMALL_SHARE = 0.25
 EVEN_SHARE = 0.35
-# Of a CPU, and of what the busy one has: on a busy host the idle one's clock ticks take longer as well.
-BUSY, IDLE = 0.5, 0.5
+# Of a CPU, and of what the busy one has: a busy host makes the idle one's clock ticks longer as well.
+BUSY, IDLE = 0.5, 0.4
 CORE = "/run/core"
 
 
