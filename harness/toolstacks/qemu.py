@@ -59,11 +59,23 @@ class QemuToolstack:
         return "kvm support: enabled"
 
     async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
-        """Start a domU's QEMU in dom0. Raises StepFailed for bad sizes, DomainEnded when it ends at once."""
-        return await self.launch(cell, config, host, incoming=False)
+        """Start a domU's QEMU in dom0 and let the domU run. Raises StepFailed for bad sizes, DomainEnded as `launch`.
+
+        It runs only once its QEMU answers: what becomes of a guest is not for its creation to notice.
+        """
+        domain = await self.launch(cell, config, host, incoming=False)
+        try:
+            await domain.qmp.execute("cont")
+        except BaseException:
+            await domain.release()
+            raise
+        return domain
 
     async def launch(self, cell: Cell, config: DomainConfig, host: Host, *, incoming: bool) -> Domain:
-        """Start a domU's QEMU: to boot, or to wait for the state of one. Raises as `create`."""
+        """Start a domU's QEMU: to boot once told to, or to wait for the state of one.
+
+        Raises StepFailed for bad sizes, DomainEnded when it ends at once.
+        """
         quantum = cell.hypervisor.domu.memory_quantum
         if config.memory % quantum:
             raise StepFailed(f"{config.name}: {config.memory} MiB is not a multiple of {quantum} MiB")
