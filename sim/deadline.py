@@ -14,7 +14,7 @@ from sim.errors import DeadlineExpired, HostStarved, NoOutput
 # and the host's disk have a part in every answer.
 LEAST_IDLE = 10.0
 LEAST_WALL = 60.0
-# A machine that sleeps uses less than this (s) of CPU time.
+# A thread that sleeps uses less than this (s) of CPU time: something may stir it now and then.
 STIRS = 0.05
 # The host may give the machine this fraction (one in N) of a CPU before nothing can be judged.
 WALL_SHARE = 8.0
@@ -89,7 +89,6 @@ class Meter:
         self._heard = heard
         self._bytes = heard() if heard else 0
         self._spoke = (0.0, 0.0)  # work and idle time when the last output was noticed
-        self._moved = (0.0, 0.0)  # the same when the machine was last seen to work, or its sleep was asked about
         self._began = time.monotonic()
         self._before = read_usage(pid, threads)
 
@@ -101,15 +100,6 @@ class Meter:
         starved = now.starved - self._before.starved
         # With several vCPU threads the guest sleeps only while all of them do.
         return work, max(0.0, wall - work - starved), wall
-
-    def slept(self, seconds: float) -> bool:
-        """Return whether the machine has done nothing for so long, since it worked or this was last true."""
-        work, idle, _ = self.spent()
-        if work - self._moved[0] > STIRS or idle - self._moved[1] > seconds:
-            asleep = work - self._moved[0] <= STIRS
-            self._moved = work, idle
-            return asleep
-        return False
 
     def check(self) -> None:
         """Raise DeadlineExpired, NoOutput or HostStarved when a limit is passed."""

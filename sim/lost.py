@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from sim.deadline import STIRS, read_usage
@@ -27,6 +29,11 @@ MSR_EE, MSR_LE = 1 << 15, 1
 SRR1_ABOUT = 0x783F_0000
 # So long (s) QEMU's answers are waited for.
 PATIENCE = 5.0
+# A CPU that stands still for so long (s) is lost.
+LOST_AFTER = 3.0
+# One thread for several CPUs gives each a tenth of a second in turn (QEMU, TCG_KICK_PERIOD): when it has run for so
+# long (s), every CPU that can run has.
+ROUND = 1.0
 _CPU = re.compile(
     r"^CPU#(\d+)\s*\nNIP ([0-9a-f]{16}).*?\nMSR ([0-9a-f]{16})(?:(?!\nCPU#).)*?"
     r"SRR0 ([0-9a-f]{16}) +SRR1 ([0-9a-f]{16})",
@@ -44,16 +51,71 @@ class LostCpu:
     msr_before: int
 
 
-async def lost_cpus(qmp: Qmp, pid: int, threads: Sequence[int]) -> list[LostCpu]:
-    """Return the CPUs that stand at an interrupt vector while their machine sleeps. Raises QmpFailed, TimeoutError."""
-    before = read_usage(pid, threads).ran
-    async with asyncio.timeout(PATIENCE):
-        if not (await qmp.execute("query-status"))["running"]:
+@dataclass(frozen=True)
+class _Sight:
+    """A CPU that stood at a vector: when it was first seen there (s), and what its thread had run by then (s)."""
+
+    cpu: LostCpu
+    since: float
+    ran: float
+
+
+class Watch:
+    """Looks at the CPUs of a machine from time to time, whatever else it does. `threads` are the host's, by CPU."""
+
+    def __init__(self, qmp: Qmp, pid: int, threads: Mapping[int, int]) -> None:
+        self._qmp = qmp
+        self._pid = pid
+        self._threads = threads
+        self._seen: dict[int, _Sight] = {}
+
+    @property
+    def suspected(self) -> list[LostCpu]:
+        """CPUs that stood at a vector at the last look."""
+        return [sight.cpu for sight in self._seen.values()]
+
+    async def look(self) -> list[LostCpu]:
+        """Return the CPUs that are lost by now. Raises QmpFailed, TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            standing_still = await self._standing()
+        seen, lost = {}, []
+        for cpu in standing_still:
+            ran, sleeps = self._account(cpu.cpu)
+            before = self._seen.get(cpu.cpu)
+            if before is None or before.cpu != cpu:
+                seen[cpu.cpu] = _Sight(cpu, time.monotonic(), ran)
+                continue
+            seen[cpu.cpu] = before
+            # One that only waits for a processor of the host has neither slept nor seen the others run.
+            idle = sleeps and ran - before.ran < STIRS
+            if time.monotonic() - before.since >= LOST_AFTER and (idle or ran - before.ran >= ROUND):
+                lost.append(cpu)
+        self._seen = seen
+        return lost
+
+    async def _standing(self) -> list[LostCpu]:
+        if not (await self._qmp.probe("query-status"))["running"]:
             return []  # somebody has stopped the machine
-        first = await _ask(qmp)
-        second = await _ask(qmp)
-    # A CPU that runs, or waits for a processor of the host, is not lost: it is somewhere else the next moment.
-    return first if first == second and read_usage(pid, threads).ran - before < STIRS else []
+        found = []
+        for cpu in self._threads:
+            # Few bytes for the many CPUs that are not at a vector.
+            where = await self._ask(cpu, "p/x $nip")
+            if any(where.strip() == hex(vector) for vector in VECTORS):
+                found += standing(await self._ask(cpu, "info registers"))
+        return found
+
+    async def _ask(self, cpu: int, line: str) -> str:
+        return str(await self._qmp.probe("human-monitor-command", command_line=line, cpu_index=cpu))
+
+    def _account(self, cpu: int) -> tuple[float, bool]:
+        """Return what a CPU's thread has run so far (s), and whether it sleeps."""
+        thread = self._threads[cpu]
+        try:
+            # The state is behind the name, which is in brackets and may hold any (proc(5)).
+            state = Path(f"/proc/{self._pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:  # it has ended: QEMU's exit is noticed elsewhere
+            return 0.0, False
+        return read_usage(self._pid, [thread]).ran, state == "S"
 
 
 async def wake(lost: Sequence[LostCpu], stub: socket.socket) -> None:
@@ -71,10 +133,6 @@ async def wake(lost: Sequence[LostCpu], stub: socket.socket) -> None:
 
 def _order(msr: int) -> Literal["big", "little"]:
     return "little" if msr & MSR_LE else "big"
-
-
-async def _ask(qmp: Qmp) -> list[LostCpu]:
-    return standing(str(await qmp.execute("human-monitor-command", command_line="info registers -a")))
 
 
 def standing(registers: str) -> list[LostCpu]:

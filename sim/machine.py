@@ -18,11 +18,10 @@ from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
-from sim.lost import LostCpu, lost_cpus, wake
+from sim.lost import LostCpu, Watch, wake
 from sim.platform import DOM0
 from sim.qemu import QemuProcess
 from sim.qmp import Qmp
-from sim.rsp import StubRefused
 from sim.shell import Shell
 from sim.spec import MachineSpec
 from sim.stub import CHARDEV, close_stub, open_stub
@@ -31,8 +30,8 @@ T = TypeVar("T")
 
 # How often a wait looks at its budget (s); what is waited for itself arrives as an event.
 WATCH_EVERY = 0.25
-# When a machine has done nothing for so long (s), it is asked whether it ever will.
-LOST_AFTER = 3.0
+# How often a machine whose CPUs can be lost is asked for them (s).
+LOOK_EVERY = 1.0
 # From the start of the process to QMP's greeting.
 GREETING = Budget(work=30, idle=30, wall=120)
 # Of each console, in an autopsy.
@@ -64,6 +63,8 @@ class Machine:
         self._ends: dict[str, socket.socket] = {}
         self._consoles: list[Console] = []
         self._vcpus: list[int] = []
+        self._watch: Watch | None = None
+        self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -103,9 +104,16 @@ class Machine:
         self.version = f"{number['major']}.{number['minor']}.{number['micro']}"
         cpus = await self.qmp.execute("query-cpus-fast")
         self._vcpus = sorted({cpu["thread-id"] for cpu in cpus})
+        if self.spec.platform.cedes:
+            threads = {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
+            self._watch = Watch(self.qmp, self.process.pid, threads)
+            self._watcher = asyncio.create_task(self._watch_cpus(self._watch), name="CPUs that QEMU loses")
 
     async def stop(self) -> None:
         """End the machine and close what belongs to it. May be called again, and after a failed start."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
         try:
             if hasattr(self, "qmp"):
                 # A QEMU that does not even hang up in order is ended all the same.
@@ -202,20 +210,21 @@ class Machine:
                 awaited: set[asyncio.Future[Any]] = {task, self.process.exited}
                 if not self.may_stop:
                     awaited.add(stop)
+                if self._watcher is not None:
+                    awaited.add(self._watcher)
                 awaited |= {console.alarm for console in self._consoles if not console.excused}
                 await asyncio.wait(awaited, timeout=WATCH_EVERY, return_when=asyncio.FIRST_COMPLETED)
                 await self._raise_alarm()
                 if not task.done():
                     self._raise_end(what)
+                    self._raise_lost(what)
                     meter.check()
-                    if meter.slept(LOST_AFTER):
-                        await self._wake_lost(what)
             result = task.result()
             await self._raise_alarm()
             return result
         except DeadlineExpired as error:
-            if lost := await self._wake_lost(what):
-                raise _cpu_lost(what, lost, "too late to wait for it again") from error
+            if self._watch is not None and self._watch.suspected:
+                raise _cpu_lost(what, self._watch.suspected, "not noticed soon enough") from error
             raise
         except (QmpFailed, ConsoleClosed) as error:
             # A line that hangs up is only the symptom if QEMU itself has gone.
@@ -231,22 +240,28 @@ class Machine:
                     pending.cancel()
                     await asyncio.wait({pending})
 
-    async def _wake_lost(self, what: str) -> list[LostCpu]:
-        """Wake CPUs that QEMU has put to sleep by mistake; returns which there were. Raises CpuLost if that fails."""
-        try:
-            lost = await lost_cpus(self.qmp, self.process.pid, self._vcpus)
-        except (QmpFailed, TimeoutError):
-            return []  # a QEMU that does not answer shows in other ways
-        if not lost:
-            return []
-        try:
-            with await self.open_debugger() as stub:
-                await wake(lost, stub)
-            await self.close_debugger()
-        except (QmpFailed, StubRefused, TimeoutError) as error:
-            raise _cpu_lost(what, lost, str(error)) from error
-        self.woken += len(lost)
-        return lost
+    async def _watch_cpus(self, watch: Watch) -> None:
+        """Wake CPUs that QEMU has put to sleep by mistake, whoever waits for what meanwhile, until QEMU ends.
+
+        Raises QmpFailed, StubRefused, TimeoutError when one cannot be woken.
+        """
+        while not self.process.exited.done():
+            await asyncio.wait({self.process.exited}, timeout=LOOK_EVERY)
+            try:
+                lost = await watch.look()
+            except (QmpFailed, TimeoutError):
+                continue  # a QEMU that does not answer shows in other ways
+            if lost:
+                with await self.open_debugger() as stub:
+                    await wake(lost, stub)
+                await self.close_debugger()
+                self.woken += len(lost)
+
+    def _raise_lost(self, what: str) -> None:
+        if self._watch is not None and self._watcher is not None and self._watcher.done():
+            error = self._watcher.exception()
+            if error is not None:
+                raise _cpu_lost(what, self._watch.suspected, str(error)) from error
 
     def _raise_end(self, what: str) -> None:
         """Raise what it means if the machine has stopped or QEMU has gone before `what` was so."""

@@ -118,6 +118,11 @@ class Platform(Named):
         return 1 if self.cpu_threads == "single" else cpus
 
     @property
+    def cedes(self) -> bool:
+        """Whether its CPUs can sleep by H_CEDE, a call of PAPR's, in which QEMU may lose them (sim/lost.py)."""
+        return self.machine.startswith("pseries")
+
+    @property
     def default_firmware(self) -> str:
         """The firmware that is used unless one is asked for: the first of the file."""
         return next(iter(self.firmware))

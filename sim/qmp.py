@@ -62,6 +62,14 @@ class Qmp:
         self._write({"return": answer})
         return answer
 
+    async def probe(self, command: str, **arguments: Any) -> Any:
+        """Do as `execute`, but leave no trace in the transcript, where what asks each second would bury the rest."""
+        sent = {key.replace("_", "-"): value for key, value in arguments.items()}
+        try:
+            return await self._client.execute(command, sent or None)
+        except (QMPError, OSError) as error:
+            raise QmpFailed(f"QMP {self.name}: {command}: {error}") from error
+
     async def hand_over(self, name: str, descriptor: int) -> None:
         """Give QEMU a descriptor, which its commands then know by a name. Raises QmpFailed."""
         try:

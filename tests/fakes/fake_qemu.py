@@ -47,10 +47,14 @@ def descriptors(args: list[str]) -> dict[str, int]:
 NOTE = struct.pack("<III", 4, 4, 3) + b"GNU\0" + bytes.fromhex("c0ffee42")
 
 
+# A CPU that sleeps.
+VCPU = threading.Thread(target=threading.Event().wait, daemon=True)
+
+
 def answer(line: dict[str, object], behaviour: str) -> dict[str, object]:
     returns: dict[str, object] = {
-        "query-cpus-fast": [{"thread-id": threading.get_native_id(), "cpu-index": 0}],
-        "human-monitor-command": LOST if behaviour == "lost" else "fake registers\r\n",
+        "query-cpus-fast": [{"thread-id": VCPU.native_id, "cpu-index": 0}],
+        "human-monitor-command": told(line, behaviour),
         "query-status": {"status": "running", "running": True},
     }
     name = str(line["execute"])
@@ -63,6 +67,13 @@ def answer(line: dict[str, object], behaviour: str) -> dict[str, object]:
     if name == "screendump":
         return {"error": {"class": "GenericError", "desc": "There is no console to take a screendump from"}}
     return {"return": returns.get(name, {})}
+
+
+def told(line: dict[str, object], behaviour: str) -> str:
+    """Return what the monitor for people says of the registers."""
+    if behaviour != "lost":
+        return "fake registers\r\n"
+    return "0x900\r\n" if "p/x $nip" in str(line) else LOST
 
 
 def requests(end: socket.socket) -> Iterator[dict[str, object]]:
@@ -117,6 +128,7 @@ def boot(console: socket.socket, behaviour: str) -> None:
 
 def main() -> None:
     behaviour, args = sys.argv[1], sys.argv[2:]
+    VCPU.start()
     if behaviour == "refuse":
         sys.exit("fake: -machine: unsupported machine type")
     if behaviour == "ignore-sigterm":

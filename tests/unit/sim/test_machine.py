@@ -134,7 +134,8 @@ def test_a_spinning_guest_times_out_by_the_work_it_did(fake_spec: Make, tmp_path
 def test_a_cpu_that_is_lost_and_cannot_be_woken_is_told_long_before_the_deadline(
     fake_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sim.machine.LOST_AFTER", 0.3)
+    monkeypatch.setattr("sim.lost.LOST_AFTER", 0.3)
+    monkeypatch.setattr("sim.machine.LOOK_EVERY", 0.1)
 
     async def scene(behaviour: str) -> None:
         async with Machine(fake_spec(behaviour), tmp_path) as machine:
