@@ -1,22 +1,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 import images
 from base.paths import PROJECT
 from harness.display import Display
+from harness.hypervisor import KERNEL
 from harness.plan import Choice, plan
 from harness.runspec import RunSpec
 from harness.scenario import load_heads, load_scenario
 from harness.specs import make_spec
+from images.catalogue import load_catalogue
 
 HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\n"
 
@@ -68,3 +71,31 @@ def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., su
         )
 
     return start
+
+
+class Unfixed(NamedTuple):
+    """A kernel that lacks a fix, and the initramfs of a dom0 whose domUs lack it too."""
+
+    kernel: Path
+    initrd: Path
+
+
+@pytest.fixture
+def without_fix(tmp_path: Path) -> Callable[[str], Unfixed]:
+    """Return a builder of the fixed kernel with one of its patches left out, built by the recipe of the others."""
+
+    def build(patch: str) -> Unfixed:
+        folder = tmp_path / "images"
+        for part in ("recipes", "patches", "config", "guest"):
+            shutil.copytree(PROJECT / "images" / part, folder / part)
+        for part in ("payloads", "mutants"):
+            shutil.copytree(PROJECT / "tests" / part, tmp_path / "tests" / part)
+        recipe = folder / "recipes/linux-970.yaml"
+        kept = [line for line in recipe.read_text().splitlines() if f"linux/{patch}-" not in line]
+        assert len(kept) == len(recipe.read_text().splitlines()) - 1
+        recipe.write_text("\n".join(kept) + "\n")
+        kernel, initrd = "linux-970-fixed", "initramfs-dom0-970-fixed"
+        made = images.ensure([kernel, initrd], catalogue=load_catalogue(recipe.parent))
+        return Unfixed(made[kernel].file(KERNEL), made[initrd].file("initramfs.cpio"))
+
+    return build

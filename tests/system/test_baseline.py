@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-
-import pytest
+from typing import Any
 
 import images
-from base.paths import PROJECT
 from harness.hypervisor import KERNEL
 from harness.kernel import identify
-from images.catalogue import load_catalogue
 
 Start = Callable[..., "subprocess.Popen[str]"]
 CELL = "domu-boot.g5.kvm-pr.own"
 FIXED = "linux-970-fixed"
-FIRST_FIX = "linux/0001-KVM-PPC-Book3S-do-not-take-ffs-of-no-pending-exception.patch"
 
 
-@pytest.fixture
-def planted(tmp_path: Path) -> Path:
-    """Return the fixed kernel with its first fix reverted, built by the recipe of the others."""
-    folder = tmp_path / "images"
-    for part in ("recipes", "patches", "config", "guest"):
-        shutil.copytree(PROJECT / "images" / part, folder / part)
-    for part in ("payloads", "mutants"):
-        shutil.copytree(PROJECT / "tests" / part, tmp_path / "tests" / part)
-    recipe = folder / "recipes/linux-970.yaml"
-    text = recipe.read_text()
-    assert text.count(FIRST_FIX) == 1
-    recipe.write_text(text.replace(f"        - {FIRST_FIX}\n", ""))
-    return images.ensure([FIXED], catalogue=load_catalogue(recipe.parent))[FIXED].file(KERNEL)
-
-
-def test_the_first_fix_reverted_is_a_new_failure(testbed: Start, planted: Path, tmp_path: Path) -> None:
+def test_the_first_fix_reverted_is_a_new_failure(
+    testbed: Start, without_fix: Callable[[str], Any], tmp_path: Path
+) -> None:
+    planted = without_fix("0001").kernel
     fixed = images.ensure([FIXED])[FIXED].file(KERNEL)
 
     def run(kernel: Path, *more: str) -> tuple[int, str]:
