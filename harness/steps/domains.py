@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
 from harness.cell import Cell
 from harness.domain import Balloon, DiskUse, Domain, DomainConfig, Nic
+from harness.host import Host
 from harness.steps.answering import DomainParams
 from harness.steps.load import cpu_times
 from harness.steps.networks import mac_of
@@ -63,13 +64,31 @@ async def hypervisor_ready(cell: Cell, params: ReadyParams) -> str:
     return await cell.wait("the hypervisor is ready", cell.toolstack.ready(cell), params.within)
 
 
+class InstallParams(CreateParams):
+    """Parameters of `install`."""
+
+    within: Seconds = 180.0
+
+
 @verb("create", shorthand="domain")
 async def create(cell: Cell, params: CreateParams) -> str:
     """Create a domU: the toolstack starts it, and its control channel answers."""
+    return await _made(cell, params, cell.toolstack.create)
+
+
+@verb("install", shorthand="domain")
+async def install(cell: Cell, params: InstallParams) -> str:
+    """Let the toolstack's installer make a domU of a kernel and an initrd, for good, and start it."""
+    return await _made(cell, params, cell.toolstack.install)
+
+
+async def _made(
+    cell: Cell, params: CreateParams, make: Callable[[Cell, DomainConfig, Host], Coroutine[Any, Any, Domain]]
+) -> str:
     if params.domain in cell.domains:
         raise StepFailed(f"{params.domain} was created already")
     config = _config(cell, params)
-    work = cell.toolstack.create(cell, config, cell.host(params.host))
+    work = make(cell, config, cell.host(params.host))
     cell.domains[params.domain] = await cell.wait(
         f"{params.domain} is created", work, params.within, domain=params.host
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from base.errors import TestbedError, UsageError
 from base.yamlmodel import suggest
 from harness.domain import Disk, Domain, DomainConfig
+from harness.verbs import StepFailed
 from sim.elf import Order
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class Toolstack(Protocol):
 
     async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
         """Start a domU and open its channels."""
+        ...
+
+    async def install(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Let the toolstack's installer (virt-install) make a domU, start it, and open its channels."""
         ...
 
     async def adopt(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot) -> Domain:
@@ -223,6 +228,23 @@ class Toolstack(Protocol):
     async def close_debugger(self, domain: Domain) -> None:
         """Let no gdb in any more."""
         ...
+
+
+class KeepsNoDomains:
+    """A toolstack that knows only the domUs that run, and what it refuses for that. Scenarios say `needs:`."""
+
+    async def install(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Refuse. Raises StepFailed."""
+        raise StepFailed(f"there is no installer for {config.name}", hint="give the scenario `needs: [installer]`")
+
+    async def managed_save(self, domain: Domain) -> None:
+        """Refuse. Raises StepFailed."""
+        hint = "give the scenario `needs: [managed-save]`"
+        raise StepFailed(f"{domain.name} can only be saved to a file", hint=hint)
+
+    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """Refuse. Raises StepFailed."""
+        raise StepFailed(f"no state of {config.name}'s is kept", hint="give the scenario `needs: [managed-save]`")
 
 
 class StateRefused(TestbedError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from harness.domain import Disk, Domain, DomainConfig, while_alive
@@ -23,6 +24,7 @@ from harness.toolstacks import (
 from harness.toolstacks.ballooning import settle
 from harness.toolstacks.libvirt_xml import domain_xml, plugged_disk, plugged_nic
 from harness.toolstacks.qemu import QemuToolstack
+from harness.toolstacks.virt_install import install_arguments
 from harness.verbs import StepFailed
 from sim.shell import Answer
 
@@ -55,17 +57,28 @@ class LibvirtToolstack(QemuToolstack):
     async def launch(self, cell: Cell, config: DomainConfig, host: Host, *, incoming: bool = False) -> Domain:
         """Define a domU, and start it. Raises StepFailed."""
         assert not incoming, "libvirt makes itself what waits for a state"
-        slot = host.take()
-        return await self._make(cell, config, host, slot, f"{_define(slot)} && virsh --quiet start {config.name}")
 
-    async def _make(self, cell: Cell, config: DomainConfig, host: Host, slot: Slot, start: str) -> Domain:
-        """Write a domU's description and run what starts it; a slot of no use is given back.
+        def start(slot: Slot) -> str:
+            return _described(cell, config, slot, f"{_define(slot)} && virsh --quiet start {config.name}")
 
-        Raises StepFailed, _Refused.
+        return await self._make(cell, config, host, start)
+
+    async def install(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
+        """`virt-install`, from a kernel and an initrd. Raises StepFailed."""
+
+        def start(slot: Slot) -> str:
+            return f"{shlex.join(install_arguments(cell.hypervisor.domu, config, slot))} >&2"
+
+        return await self._make(cell, config, host, start)
+
+    async def _make(self, cell: Cell, config: DomainConfig, host: Host, start: Callable[[Slot], str]) -> Domain:
+        """Run the script that makes a domU of a slot's and starts it; a slot of no use is given back.
+
+        Raises what `start` raises, StepFailed, _Refused.
         """
-        file = _file(slot)
+        slot = host.take()
         try:
-            text = domain_xml(cell.hypervisor.domu, config, slot)
+            script = start(slot)
         except BaseException:
             host.give_back(slot)
             raise
@@ -73,8 +86,7 @@ class LibvirtToolstack(QemuToolstack):
         try:
             await self._script(
                 host,
-                f"virtio-ports {' '.join(slot.ports)} && printf %s {shlex.quote(text)} >{file} && "
-                f"{start} && "
+                f"virtio-ports {' '.join(slot.ports)} && {script} && "
                 f"{{ libvirt-slot {config.name} {slot.name} </dev/null >/dev/null 2>&1 & }}",
             )
             greeting = domain.qmp.connect(host.machine.port(slot.port("qmp")))
@@ -141,12 +153,15 @@ class LibvirtToolstack(QemuToolstack):
 
     async def restore(self, cell: Cell, config: DomainConfig, host: Host, path: str) -> Domain:
         """`virsh restore`, to the ports of another slot. Raises StateRefused."""
-        slot = host.take()
-        file = _file(slot)
-        try:
+
+        def start(slot: Slot) -> str:
+            file = _file(slot)
             taken = f"{{ {_moved(f'save-image-dumpxml {path}', slot)}; }} >{file}"
-            restore = f"{_define(slot)} && {taken} && virsh --quiet restore {path} --xml {file} --running"
-            return await self._make(cell, config, host, slot, restore)
+            restore = f"virsh --quiet restore {path} --xml {file} --running"
+            return _described(cell, config, slot, f"{_define(slot)} && {taken} && {restore}")
+
+        try:
+            return await self._make(cell, config, host, start)
         except _Refused as refused:
             await virsh.run(host, "undefine", config.name)
             raise StateRefused(f"{config.name} was not restored: {virsh.said(refused.answer)}") from refused
@@ -159,18 +174,22 @@ class LibvirtToolstack(QemuToolstack):
 
     async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
         """`virsh start`, which takes up the state, with the ports of another slot. Raises StateRefused."""
-        slot, name = host.take(), config.name
-        file = _file(slot)
-        # In the state and in what stays behind it, for the next start.
-        moves = [
-            f"{{ {_moved(f'{dump} {name}', slot)}; }} >{file} && virsh --quiet {take}"
-            for dump, take in (
-                ("managedsave-dumpxml", f"managedsave-define {name} {file}"),
-                ("dumpxml --inactive", f"define {file}"),
-            )
-        ]
+        name = config.name
+
+        def start(slot: Slot) -> str:
+            file = _file(slot)
+            # In the state and in what stays behind it, for the next start.
+            moves = [
+                f"{{ {_moved(f'{dump} {name}', slot)}; }} >{file} && virsh --quiet {take}"
+                for dump, take in (
+                    ("managedsave-dumpxml", f"managedsave-define {name} {file}"),
+                    ("dumpxml --inactive", f"define {file}"),
+                )
+            ]
+            return _described(cell, config, slot, " && ".join([*moves, f"virsh --quiet start {name}"]))
+
         try:
-            return await self._make(cell, config, host, slot, " && ".join([*moves, f"virsh --quiet start {name}"]))
+            return await self._make(cell, config, host, start)
         except _Refused as refused:
             raise StateRefused(f"{name} was not started again: {virsh.said(refused.answer)}") from refused
 
@@ -303,6 +322,11 @@ class LibvirtToolstack(QemuToolstack):
 
 def _file(slot: Slot) -> str:
     return f"/run/{slot.name}.xml"
+
+
+def _described(cell: Cell, config: DomainConfig, slot: Slot, start: str) -> str:
+    """Return a script that writes a domU's description, and goes on with `start`. Raises StepFailed."""
+    return f"printf %s {shlex.quote(domain_xml(cell.hypervisor.domu, config, slot))} >{_file(slot)} && {start}"
 
 
 def _define(slot: Slot) -> str:

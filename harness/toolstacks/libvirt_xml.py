@@ -28,7 +28,7 @@ def domain_xml(domu: DomuMachine, config: DomainConfig, slot: Slot) -> str:
     }
     if refused := [name for name, wanted in asked.items() if wanted]:
         raise StepFailed(f"{config.name}: libvirt gives no domU a {refused[0]}", hint="give the scenario a `needs:`")
-    board, _, options = domu.machine.partition(",")
+    board, _, _ = domu.machine.partition(",")
     top = Element("domain", {"type": "kvm", "xmlns:qemu": QEMU})
     _text(top, "name", config.name)
     # A state that was saved is taken in by none but the same domain; a dom0 that knows the name makes it the same.
@@ -49,13 +49,17 @@ def domain_xml(domu: DomuMachine, config: DomainConfig, slot: Slot) -> str:
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "preserve")):
         _text(top, f"on_{event}", action)
     _devices(SubElement(top, "devices"), domu, config, slot)
-    # What libvirt has no word for; and a second monitor, which looks on.
-    monitor = f"pipe,id=witness,path=/dev/virtio-ports/{slot.port('qmp')}"
-    words = ["-machine", options] if options else []
     command = SubElement(top, "qemu:commandline")
-    for word in (*words, "-chardev", monitor, "-mon", "chardev=witness,mode=control"):
+    for word in second_monitor(domu, slot):
         SubElement(command, "qemu:arg", value=word)
     return tostring(top, encoding="unicode")
+
+
+def second_monitor(domu: DomuMachine, slot: Slot) -> list[str]:
+    """Return arguments of QEMU's for a monitor that looks on; and for what libvirt has no word for."""
+    _, _, options = domu.machine.partition(",")
+    monitor = f"pipe,id=witness,path=/dev/virtio-ports/{slot.port('qmp')}"
+    return [*(["-machine", options] if options else []), "-chardev", monitor, "-mon", "chardev=witness,mode=control"]
 
 
 def _devices(devices: Element, domu: DomuMachine, config: DomainConfig, slot: Slot) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from base.errors import TestbedError
 from harness.domain import Disk, Domain, DomainConfig, while_alive
 from harness.host import BRIDGE, DEBUGGER, Host, Slot
-from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, HypervisorLog, Migrated, Stop
+from harness.toolstacks import STOPS, DomainRow, HypervisorInfo, HypervisorLog, KeepsNoDomains, Migrated, Stop
 from harness.toolstacks import qemu_cpus as cpus
 from harness.toolstacks import qemu_devices as devices
 from harness.toolstacks import qemu_state as state
@@ -42,7 +42,7 @@ true
 """
 
 
-class QemuToolstack:
+class QemuToolstack(KeepsNoDomains):
     """Starts domUs with dom0's own QEMU. Their consoles and QMP come out through virtio-serial ports."""
 
     async def ready(self, cell: Cell) -> str:
@@ -199,14 +199,6 @@ class QemuToolstack:
             raise
         await domain.qmp.execute("cont")
         return domain
-
-    async def managed_save(self, domain: Domain) -> None:
-        """Refuse: QEMU keeps no states under names. Raises StepFailed."""
-        raise StepFailed(f"{domain.name} can only be saved to a file", hint="give the scenario a `needs:`")
-
-    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
-        """Refuse, likewise. Raises StepFailed."""
-        raise StepFailed(f"no state of {config.name}'s is kept")
 
     async def migrate(
         self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None

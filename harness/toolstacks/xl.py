@@ -15,6 +15,7 @@ from harness.toolstacks import (
     DomainRow,
     HypervisorInfo,
     HypervisorLog,
+    KeepsNoDomains,
     MemoryRefused,
     Migrated,
     MigrationFailed,
@@ -47,7 +48,7 @@ KEY = "h"
 FIRST_PORT = 49152
 
 
-class XlToolstack:
+class XlToolstack(KeepsNoDomains):
     """Runs `xl` in dom0. A domU's consoles come out through virtio-serial ports, to which dom0 joins them."""
 
     async def ready(self, cell: Cell) -> str:
@@ -163,14 +164,6 @@ class XlToolstack:
         if answer.status != 0:
             raise StateRefused(f"{config.name} was not restored: {said(answer)}")
         return await self._begin(cell, config, host, slot)
-
-    async def managed_save(self, domain: Domain) -> None:
-        """Refuse: `xl` keeps no states under names. Raises StepFailed."""
-        raise StepFailed(f"{domain.name} can only be saved to a file", hint="give the scenario a `needs:`")
-
-    async def start_saved(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
-        """Refuse, likewise. Raises StepFailed."""
-        raise StepFailed(f"no state of {config.name}'s is kept")
 
     async def migrate(
         self, cell: Cell, domain: Domain, to: Host, accepts: DomainConfig | None = None

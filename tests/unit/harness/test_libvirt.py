@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from harness.hypervisor import find_hypervisor
 from harness.toolstacks import virsh
 from harness.toolstacks.libvirt import LibvirtToolstack
 from harness.toolstacks.libvirt_xml import QEMU, domain_xml, plugged_disk
+from harness.toolstacks.virt_install import install_arguments
 from harness.verbs import StepFailed
 from sim.qmp import Qmp
 from sim.shell import Answer
@@ -154,3 +156,26 @@ def test_each_reset_of_the_guest_is_told_once(tmp_path: Path) -> None:
         return [await toolstack.stopped(domain) for _ in range(2)]
 
     assert asyncio.run(told()) == ["reset", "power-off"]
+
+
+def test_virt_install_is_asked_for_what_the_description_would_say() -> None:
+    domu = find_hypervisor("kvm-hv-libvirt").domu
+    config = replace(CONFIG, max_vcpus=0, balloon="none")
+    args = install_arguments(domu, config, Slot("slot2"))
+    asked = dict(itertools.pairwise(args))
+    assert (asked["--memory"], asked["--vcpus"]) == ("256", "1")
+    assert asked["--boot"].startswith(
+        "kernel=/boot/domu/vmlinux,initrd=/boot/domu/initramfs.cpio,kernel_args='console=hvc0"
+    )
+    assert asked["--disk"].startswith("path=/run/disks/data/image,format=raw,bus=scsi,driver.error_policy=report,")
+    assert asked["--disk"].endswith(",readonly=on")
+    assert asked["--network"] == "bridge=br0,model=spapr-vlan,mac=52:54:00:12:34:56"
+    assert asked["--memballoon"] == "model=none"
+    assert "pipe,source.path=/dev/virtio-ports/slot2.command,target.type=spapr-vio-serial,target.port=1" in args
+    # What virt-install has no option for goes to QEMU as it is, in both.
+    qemu = parsed(config).findall("./{*}commandline/{*}arg")
+    assert args[-1] == f"--qemu-commandline={' '.join(each.attrib['value'] for each in qemu)}"
+    bare = install_arguments(domu, DomainConfig("u2", 256), Slot("slot2"))
+    assert ("--disk none" in " ".join(bare), "--network none" in " ".join(bare)) == (True, True)
+    with pytest.raises(StepFailed, match="u1: `install` knows no max-vcpus"):
+        install_arguments(domu, CONFIG, Slot("slot2"))
