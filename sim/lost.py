@@ -12,7 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -53,11 +53,12 @@ class LostCpu:
 
 @dataclass(frozen=True)
 class _Sight:
-    """A CPU that stood at a vector: when it was first seen there (s), and what its thread had run by then (s)."""
+    """A CPU at a vector: since when (s), what its thread had run by then (s), and at how many looks."""
 
     cpu: LostCpu
     since: float
     ran: float
+    looks: int = 1
 
 
 class Watch:
@@ -71,21 +72,22 @@ class Watch:
 
     @property
     def suspected(self) -> list[LostCpu]:
-        """CPUs that stood at a vector at the last look."""
-        return [sight.cpu for sight in self._seen.values()]
+        """CPUs that stood at a vector at the last look, and had not moved since the one before."""
+        return [sight.cpu for sight in self._seen.values() if sight.looks > 1]
 
     async def look(self) -> list[LostCpu]:
         """Return the CPUs that are lost by now. Raises QmpFailed, TimeoutError."""
         async with asyncio.timeout(PATIENCE):
             standing_still = await self._standing()
-        seen, lost = {}, []
+        seen: dict[int, _Sight] = {}
+        lost = []
         for cpu in standing_still:
             ran, sleeps = self._account(cpu.cpu)
             before = self._seen.get(cpu.cpu)
             if before is None or before.cpu != cpu:
                 seen[cpu.cpu] = _Sight(cpu, time.monotonic(), ran)
                 continue
-            seen[cpu.cpu] = before
+            seen[cpu.cpu] = replace(before, looks=before.looks + 1)
             # One that only waits for a processor of the host has neither slept nor seen the others run.
             idle = sleeps and ran - before.ran < STIRS
             if time.monotonic() - before.since >= LOST_AFTER and (idle or ran - before.ran >= ROUND):

@@ -10,7 +10,11 @@ from sim.loading import Entry, Loading
 from sim.platform import DOM0, Accelerator, Platform
 from sim.qemu import QemuBinary
 
-# QEMU's own limit for one virtio-serial device (VIRTIO_SERIAL_MAX_PORTS is 511; its default is 31).
+# Of a virtio-serial device's ports so many at most. For each, QEMU puts three messages into a queue of 32 when the
+# guest's driver starts, and drops what does not fit (hw/char/virtio-serial-bus.c, send_control_msg). A port that never
+# hears that it is connected hangs up on whoever opens it; QEMU 7.2 loses the eleventh port's and those after it.
+PORTS_EACH = 8
+# Of a device that has a PCI Express port to itself, QEMU's own default (the most is VIRTIO_SERIAL_MAX_PORTS, 511).
 MAX_PORTS = 31
 
 
@@ -122,10 +126,13 @@ class MachineSpec:
             ports.insert(0, (command_port, "command"))
         elif self.platform.consoles.command:
             args += ["-serial", "chardev:command"]
-        if ports:
-            args += ["-device", f"{self.platform.ports},id=ports,max_ports={MAX_PORTS}"]
-        for name, chardev in ports:
-            args += ["-device", f"virtserialport,bus=ports.0,chardev={chardev},name={name}"]
+        device = self.platform.ports
+        each = MAX_PORTS if "bus=" in device else PORTS_EACH
+        for number, first in enumerate(range(0, len(ports), each)):
+            # The first port of a device is kept for a console of its own.
+            args += ["-device", f"{device},id=ports{number},max_ports={each + 1}"]
+            for name, chardev in ports[first : first + each]:
+                args += ["-device", f"virtserialport,bus=ports{number}.0,chardev={chardev},name={name}"]
         if self.kernel:
             line, own = self.kernel_command_line, self.hypervisor_args
             args += Loading(self.entry, self.kernel, line, self.initrd, self.hypervisor, own).arguments()

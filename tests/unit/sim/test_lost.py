@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
-from sim.lost import LostCpu, standing, wake
+from sim.lost import LostCpu, Watch, standing, wake
+from sim.qmp import Qmp
 from sim.rsp import StubRefused
 
 # Of a real dom0 with four CPUs, of which the second was lost; shortened.
@@ -99,3 +104,67 @@ def test_a_stub_that_refuses_or_hangs_up_is_told() -> None:
         asyncio.run(_told(FOUND, [b"OK", b"E14"]))
     with pytest.raises(StubRefused, match="hung up at 'P41="):
         asyncio.run(_told(FOUND, [b"OK", b"OK"]))
+
+
+class _Asked:
+    """A QEMU whose second CPU stands where the test says."""
+
+    def __init__(self) -> None:
+        self.where, self.registers, self.running = "0x900", LOST.partition("\n\n")[2], True
+
+    async def probe(self, command: str, command_line: str = "", cpu_index: int = 0) -> object:
+        if command == "query-status":
+            return {"running": self.running}
+        if cpu_index == 0:
+            return "0xc0000000000779e0\r\n"
+        return self.where if command_line == "p/x $nip" else self.registers
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """Return a thread that sleeps."""
+    ends = threading.Event()
+    thread = threading.Thread(target=ends.wait)
+    thread.start()
+    assert thread.native_id is not None
+    yield thread.native_id
+    ends.set()
+
+
+def test_only_a_cpu_that_stands_still_look_after_look_is_lost(sleeper: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = _Asked()
+    watch = Watch(cast("Qmp", asked), os.getpid(), {0: sleeper, 1: sleeper})
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    def look(after: float) -> tuple[list[LostCpu], list[LostCpu]]:
+        nonlocal now
+        now += after
+        return asyncio.run(watch.look()), watch.suspected
+
+    assert look(0) == ([], [])
+    assert look(1) == ([], [FOUND])
+    assert look(2) == ([FOUND], [FOUND])
+    # It was at another place before the interrupt: it has run in between.
+    asked.registers = asked.registers.replace("SRR0 c0000000000764c0", "SRR0 c0000000000764c4")
+    assert look(1) == ([], [])
+    asked.where = "0xc0000000000764c4\r\n"
+    assert look(5) == ([], [])
+    asked.where = "0x900"
+    look(1)
+    asked.running = False
+    assert look(5) == ([], [])
+
+
+def test_a_cpu_whose_thread_the_host_does_not_run_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a processor, at whatever place; one that shares its thread has been passed over when others ran."""
+    asked = _Asked()
+    watch = Watch(cast("Qmp", asked), os.getpid(), {1: threading.get_native_id()})
+    now, ran = 100.0, 5.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(watch, "_account", lambda cpu: (ran, False))
+    asyncio.run(watch.look())
+    now += 10
+    assert asyncio.run(watch.look()) == []
+    ran += 1.5
+    assert asyncio.run(watch.look()) == [FOUND]

@@ -36,7 +36,7 @@ def test_commands_have_a_channel_of_their_own() -> None:
     fds = {"qmp": 3, "console": 4, "command": 5}
     g5 = MachineSpec(find_platform("g5"), binary, "openbios").arguments(fds)
     assert g5.count("-serial") == 1
-    assert "virtserialport,bus=ports.0,chardev=command,name=dom0.command" in g5
+    assert "virtserialport,bus=ports0.0,chardev=command,name=dom0.command" in g5
     pseries = MachineSpec(find_platform("pseries-970"), binary, "vof").arguments(fds)
     assert pseries.count("-serial") == 2
     assert "pseries,x-vof=on" in pseries
