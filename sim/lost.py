@@ -23,6 +23,7 @@ from sim.rsp import MSR, PC, StubClient
 # Interrupt vectors of a PowerPC (Power ISA, Book III, "Interrupt Vector Offsets"): external and decrementer; and where
 # they are with address translation on (LPCR[AIL] = 3), as Linux asks for on a POWER9.
 VECTORS = (0x500, 0x900, 0xC000_0000_0000_4500, 0xC000_0000_0000_4900)
+_VECTORS = tuple(hex(vector) for vector in VECTORS)
 # At a vector no other interrupt is taken; a CPU that has ceded takes them (PAPR, H_CEDE).
 MSR_EE, MSR_LE = 1 << 15, 1
 # What SRR1 says of the interrupt itself, in the place of bits of the machine state (bits 33 to 36 and 42 to 47).
@@ -100,9 +101,9 @@ class Watch:
             return []  # somebody has stopped the machine
         found = []
         for cpu in self._threads:
-            # Few bytes for the many CPUs that are not at a vector.
-            where = await self._ask(cpu, "p/x $nip")
-            if any(where.strip() == hex(vector) for vector in VECTORS):
+            # Few bytes for the many CPUs that are not at a vector; a QEMU that does not know the word tells all.
+            where = (await self._ask(cpu, "p/x $pc")).strip()
+            if not where.startswith("0x") or where in _VECTORS:
                 found += standing(await self._ask(cpu, "info registers"))
         return found
 
@@ -126,6 +127,7 @@ async def wake(lost: Sequence[LostCpu], stub: socket.socket) -> None:
     Raises StubRefused, TimeoutError.
     """
     async with asyncio.timeout(PATIENCE), StubClient(stub) as client:
+        await client.learn()
         for each in lost:
             await client.select(each.cpu)
             await client.write(PC, each.nip_before, _order(each.msr))

@@ -33,6 +33,12 @@ class StubClient:
     ) -> None:
         self._writer.close()
 
+    async def learn(self) -> None:
+        """Ask what registers there are, as QEMU 7.2 wants of whoever writes one. Raises StubRefused."""
+        request = "qXfer:features:read:target.xml:0,1"
+        if not (answer := await self._ask(request)).startswith(("m", "l")):
+            raise StubRefused(f"the gdb stub said '{answer}' to '{request}'")
+
     async def select(self, cpu: int) -> None:
         """Mean this CPU (from 0) by what follows. Raises StubRefused."""
         await self._must(f"Hg{cpu + 1:x}")
@@ -47,6 +53,10 @@ class StubClient:
         await self._must("D;1")
 
     async def _must(self, request: str) -> None:
+        if (answer := await self._ask(request)) != "OK":
+            raise StubRefused(f"the gdb stub said '{answer}' to '{request}'")
+
+    async def _ask(self, request: str) -> str:
         try:
             self._writer.write(packet(request))
             await self._writer.drain()
@@ -56,8 +66,7 @@ class StubClient:
                 answer = await self._answer()
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise StubRefused(f"the gdb stub hung up at '{request}'") from error
-        if answer != "OK":
-            raise StubRefused(f"the gdb stub said '{answer}' to '{request}'")
+        return answer
 
     async def _answer(self) -> str:
         await self._reader.readuntil(b"$")

@@ -73,7 +73,7 @@ def told(line: dict[str, object], behaviour: str) -> str:
     """Return what the monitor for people says of the registers."""
     if behaviour != "lost":
         return "fake registers\r\n"
-    return "0x900\r\n" if "p/x $nip" in str(line) else LOST
+    return "0x900\r\n" if "p/x $pc" in str(line) else LOST
 
 
 def requests(end: socket.socket) -> Iterator[dict[str, object]]:

@@ -14,6 +14,7 @@ from harness.cell import Cell
 from harness.runspec import RunSpec
 from sim.deadline import Budget, Meter
 from sim.lost import MSR_EE
+from sim.rsp import PC, StubClient
 
 # A CPU that sleeps in H_CEDE, as if QEMU had delivered the decrementer's interrupt to it (docs/findings.md).
 LOSE = ("$srr0 = $pc", "$srr1 = $msr", "$pc = 0x900", "$msr = 0x8000000000000000")
@@ -61,5 +62,32 @@ def test_it_is_woken_whatever_is_waited_for(
             answer = await machine.wait("an answer", machine.command.run(script), Budget.of(60))
             assert answer.output.endswith("well\n")
             assert machine.woken == 1
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("qemu", ["7.2", "10.0", "11.1"])
+def test_the_stub_of_each_qemu_lets_a_cpu_be_moved(spec_for: Callable[..., RunSpec], tmp_path: Path, qemu: str) -> None:
+    spec = spec_for("prepare: [boot-dom0]\nsteps: [{answers: dom0}]\n", "pseries-970", templates="none", qemu=qemu)
+
+    async def scene() -> None:
+        async with answering(spec, tmp_path / "cell") as cell:
+            machine = cell.machine
+
+            async def register(name: str) -> int:
+                line = f"p/x ${name}"
+                return int(str(await machine.qmp.execute("human-monitor-command", command_line=line)), 16)
+
+            with await machine.open_debugger() as stub:
+                before = await register("pc")
+                async with StubClient(stub.dup()) as client:
+                    await client.learn()
+                    await client.select(0)
+                    await client.write(PC, before ^ 0x40, "big")
+                    assert await register("pc") == before ^ 0x40
+                    await client.write(PC, before, "big")
+                    await client.leave()
+            await machine.close_debugger()
+            assert (await machine.command.run("echo well")).output == "well\n"
 
     asyncio.run(scene())

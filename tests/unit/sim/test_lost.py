@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -90,20 +91,28 @@ async def _told(lost: LostCpu, answers: list[bytes]) -> list[bytes]:
 
 
 def test_a_lost_cpu_gets_its_place_and_state_back() -> None:
-    heard = asyncio.run(_told(FOUND, [b"OK"] * 4))
-    assert heard == [b"Hg2", b"P40=c0000000000764c0", b"P41=800000000200a032", b"D;1"]
+    heard = asyncio.run(_told(FOUND, [b"m<"] + [b"OK"] * 4))
+    assert heard == [
+        b"qXfer:features:read:target.xml:0,1",
+        b"Hg2",
+        b"P40=c0000000000764c0",
+        b"P41=800000000200a032",
+        b"D;1",
+    ]
 
 
 def test_registers_go_in_the_order_of_bytes_that_the_cpu_has() -> None:
-    heard = asyncio.run(_told(replace(FOUND, msr=0x8000000000001031), [b"OK"] * 4))
-    assert heard[1] == b"P40=c0640700000000c0"
+    heard = asyncio.run(_told(replace(FOUND, msr=0x8000000000001031), [b"m<"] + [b"OK"] * 4))
+    assert heard[2] == b"P40=c0640700000000c0"
 
 
 def test_a_stub_that_refuses_or_hangs_up_is_told() -> None:
     with pytest.raises(StubRefused, match="said 'E14' to 'P40="):
-        asyncio.run(_told(FOUND, [b"OK", b"E14"]))
+        asyncio.run(_told(FOUND, [b"l<", b"OK", b"E14"]))
+    with pytest.raises(StubRefused, match="said '' to 'qXfer"):
+        asyncio.run(_told(FOUND, [b""]))
     with pytest.raises(StubRefused, match="hung up at 'P41="):
-        asyncio.run(_told(FOUND, [b"OK", b"OK"]))
+        asyncio.run(_told(FOUND, [b"l<", b"OK", b"OK"]))
 
 
 class _Asked:
@@ -117,7 +126,7 @@ class _Asked:
             return {"running": self.running}
         if cpu_index == 0:
             return "0xc0000000000779e0\r\n"
-        return self.where if command_line == "p/x $nip" else self.registers
+        return self.where if command_line == "p/x $pc" else self.registers
 
 
 @pytest.fixture
@@ -127,6 +136,9 @@ def sleeper() -> Iterator[int]:
     thread = threading.Thread(target=ends.wait)
     thread.start()
     assert thread.native_id is not None
+    state = Path(f"/proc/self/task/{thread.native_id}/stat")
+    while state.read_text().rpartition(")")[2].split()[0] != "S":
+        os.sched_yield()
     yield thread.native_id
     ends.set()
 
@@ -150,8 +162,8 @@ def test_only_a_cpu_that_stands_still_look_after_look_is_lost(sleeper: int, monk
     assert look(1) == ([], [])
     asked.where = "0xc0000000000764c4\r\n"
     assert look(5) == ([], [])
-    asked.where = "0x900"
-    look(1)
+    asked.where = "unknown register\r\n"
+    assert (look(1), look(3)[0]) == (([], []), [replace(FOUND, nip_before=0xC0000000000764C4)])
     asked.running = False
     assert look(5) == ([], [])
 
