@@ -59,22 +59,14 @@ class QemuToolstack(KeepsNoDomains):
         return "kvm support: enabled"
 
     async def create(self, cell: Cell, config: DomainConfig, host: Host) -> Domain:
-        """Start a domU's QEMU in dom0 and let the domU run. Raises StepFailed for bad sizes, DomainEnded as `launch`.
-
-        It runs only once its QEMU answers: what becomes of a guest is not for its creation to notice.
-        """
-        domain = await self.launch(cell, config, host, incoming=False)
-        try:
-            await domain.qmp.execute("cont")
-        except BaseException:
-            await domain.release()
-            raise
-        return domain
+        """Start a domU's QEMU in dom0, and let the domU run. Raises as `launch`."""
+        return await self.launch(cell, config, host, incoming=False)
 
     async def launch(self, cell: Cell, config: DomainConfig, host: Host, *, incoming: bool) -> Domain:
-        """Start a domU's QEMU: to boot once told to, or to wait for the state of one.
+        """Start a domU's QEMU: to boot, or to wait for the state of one.
 
-        Raises StepFailed for bad sizes, DomainEnded when it ends at once.
+        It boots only once its QEMU answers: what becomes of a guest is not for its creation to notice.
+        Raises StepFailed for bad sizes, DomainEnded when it ends at once, QmpFailed.
         """
         quantum = cell.hypervisor.domu.memory_quantum
         if config.memory % quantum:
@@ -88,6 +80,8 @@ class QemuToolstack(KeepsNoDomains):
                 raise StepFailed(f"{config.name} cannot be started: {answer.output.strip()}")
             greeting = domain.qmp.connect(machine.port(slot.port("qmp")))
             await while_alive(domain, f"{config.name}: its QEMU ended at once", greeting)
+            if not incoming:
+                await domain.qmp.execute("cont")
         except BaseException:
             await domain.release()
             raise
