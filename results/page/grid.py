@@ -91,17 +91,18 @@ class Grid:
 def build_grid(site: Site) -> Grid:
     """Arrange a site's entries.
 
-    A result that knows no QEMU (a cell that the plan left out) stands in every column of its platform, hypervisor
-    and kernel.
+    A cell that the plan left out knows no QEMU: it stands in every column of its platform, hypervisor and kernel.
+    One that broke off before QEMU told its version stands with those for which the same was asked.
     """
-    columns = _columns(site.entries)
+    placed = _placed(site.entries)
+    columns = _columns(placed.values())
     alike: defaultdict[tuple[str, str, str], list[Column]] = defaultdict(list)
     for column in columns:
         alike[column[:3]].append(column)
     found: defaultdict[tuple[str, Column], list[Entry]] = defaultdict(list)
     releases: defaultdict[Column, Counter[str]] = defaultdict(Counter)
     for entry in site.entries:
-        own = _column(entry)
+        own = placed[entry.cell_id]
         for column in [own] if own.qemu else alike[own[:3]]:
             found[entry.result.cell.feature, column].append(entry)
         if entry.release:
@@ -112,8 +113,24 @@ def build_grid(site: Site) -> Grid:
         {key: Place(tuple(entries)) for key, entries in found.items()},
         {column: counted.most_common(1)[0][0] for column, counted in releases.items()}
         | {column: "" for column in columns if column not in releases},
-        frozenset(_column(entry) for entry in site.entries if entry.stored.reference),
+        frozenset(placed[entry.cell_id] for entry in site.entries if entry.stored.reference),
     )
+
+
+def _placed(entries: Iterable[Entry]) -> dict[str, Column]:
+    """Return the column of each cell; with no QEMU if it stands in all of them."""
+    found = {entry.cell_id: (_column(entry), entry) for entry in entries}
+    told = {(column[:3], _asked(entry)): column for column, entry in found.values() if column.qemu}
+    return {
+        name: column
+        if column.qemu or (not _asked(entry) and entry.result.status is Status.NA)
+        else told.get((column[:3], _asked(entry)), column._replace(qemu=_asked(entry)))
+        for name, (column, entry) in found.items()
+    }
+
+
+def _asked(entry: Entry) -> str:
+    return entry.result.cell.axes.get("qemu", "")
 
 
 def _column(entry: Entry) -> Column:
@@ -125,7 +142,7 @@ def _column(entry: Entry) -> Column:
     return Column(cell.platform, cell.hypervisor, kernel, qemu)
 
 
-def _columns(entries: Iterable[Entry]) -> tuple[Column, ...]:
-    all_columns = {_column(entry) for entry in entries}
+def _columns(columns: Iterable[Column]) -> tuple[Column, ...]:
+    all_columns = set(columns)
     ran = {column[:3] for column in all_columns if column.qemu}
     return tuple(sorted(column for column in all_columns if column.qemu or column[:3] not in ran))

@@ -92,6 +92,23 @@ def test_a_cell_that_never_ran_stands_in_all_its_columns() -> None:
     assert [place.status for _, place in grid.row(grub)] == ["n/a"]
 
 
+def test_a_cell_that_broke_off_early_stands_with_those_of_the_qemu_that_was_asked_for() -> None:
+    run = create_run([])
+    execute(run, "|p", scenario="a", qemu="10.0.13")
+    execute(run, "|p", scenario="a", qemu="11.1.3", axes={"qemu": "11.1"})
+    for broken in (
+        cell(scenario="b", qemu="", axes={"qemu": "11.1"}),
+        cell(scenario="c", qemu="", axes={"qemu": "7.2"}),
+    ):
+        with Journal(run.cell_directory(broken)) as journal:
+            journal.cell_start(run.id, broken, [])
+            journal.finish(not_run(run=run.id, cell=broken, declared=0, reason="the host went away"))
+    grid = build_grid(gather())
+    domu = next(feature for feature in grid.features if feature.name == "domu-boot")
+    told = {column.qemu: (place.status, place.remark) for column, place in grid.row(domu)}
+    assert told == {"10.0.13": ("yes", ""), "11.1.3": ("yes", "1 of 2 ran"), "7.2": ("untested", "")}
+
+
 def test_the_front_has_word_shape_date_and_simulated_for_each_status(tmp_path: Path) -> None:
     run = create_run([])
     for letters, scenario in (("|p", "a"), ("p|pf", "b")):
