@@ -75,6 +75,8 @@ class QemuToolstack(KeepsNoDomains):
         slot, machine = domain.slot, host.machine
         try:
             args = arguments(cell.hypervisor.domu, config, slot, incoming=incoming)
+            if not incoming:
+                args.append("-S")
             answer = await machine.command.run(launch_script(args, config, slot))
             if answer.status != 0:
                 raise StepFailed(f"{config.name} cannot be started: {answer.output.strip()}")

@@ -62,7 +62,7 @@ def _flat(node: dict[str, object], prefix: str = "") -> list[str]:
 
 
 def arguments(domu: DomuMachine, config: DomainConfig, slot: Slot, *, incoming: bool) -> list[str]:
-    """Return program and arguments. It waits: for `cont`, or with `incoming` for `migrate-incoming`."""
+    """Return program and arguments. With `incoming` it waits for `migrate-incoming`."""
     args = [domu.program, "-name", config.name, "-L", domu.firmware_folder, "-machine", domu.machine]
     args += ["-cpu", domu.cpu, *_memory(domu, config), "-smp", _smp(config)]
     args += ["-nographic", "-nodefaults", "-action", "reboot=shutdown,shutdown=pause"]
@@ -88,7 +88,7 @@ def arguments(domu: DomuMachine, config: DomainConfig, slot: Slot, *, incoming: 
         tap = f"ifname={tap_name(slot, number)},script=no,downscript=no"
         args += ["-netdev", f"tap,id=net{number},{tap}"]
         args += ["-device", f"spapr-vlan,id=nic{number},netdev=net{number},mac={nic.mac}"]
-    return [*args, *(["-incoming", "defer"] if incoming else ["-S"])]
+    return [*args, *(["-incoming", "defer"] if incoming else [])]
 
 
 def launch_script(args: list[str], config: DomainConfig, slot: Slot) -> str:

@@ -28,10 +28,10 @@ def test_what_was_asked_for_is_given_and_nothing_else() -> None:
     assert "spapr-vscsi" not in plain
     assert "spapr-vlan" not in plain
     assert "-incoming" not in plain
-    assert "-S" in plain.split()
+    # Those who start it by hand have no monitor to let it run by.
+    assert "-S" not in plain.split()
     assert "virtio-balloon-pci" not in _args(balloon="none")
     assert "-incoming defer" in _args(incoming=True)
-    assert "-S" not in _args(incoming=True).split()
     assert "-smp 4,sockets=2,cores=2,threads=1" in _args(vcpus=4, topology=(2, 2))
     assert "-smp 1,maxcpus=2" in _args(max_vcpus=2)
 
