@@ -22,6 +22,7 @@ from sim.lost import LostCpu, Watch, wake
 from sim.platform import DOM0
 from sim.qemu import QemuProcess
 from sim.qmp import Qmp
+from sim.rsp import StubRefused
 from sim.shell import Shell
 from sim.spec import MachineSpec
 from sim.stub import CHARDEV, close_stub, open_stub
@@ -260,8 +261,10 @@ class Machine:
     def _raise_lost(self, what: str) -> None:
         if self._watch is not None and self._watcher is not None and self._watcher.done():
             error = self._watcher.exception()
+            if isinstance(error, QmpFailed | StubRefused | TimeoutError):
+                raise _cpu_lost(what, self._watch.suspected, str(error) or "no answer") from error
             if error is not None:
-                raise _cpu_lost(what, self._watch.suspected, str(error)) from error
+                raise error
 
     def _raise_end(self, what: str) -> None:
         """Raise what it means if the machine has stopped or QEMU has gone before `what` was so."""

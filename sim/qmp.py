@@ -49,26 +49,23 @@ class Qmp:
 
     async def execute(self, command: str, **arguments: Any) -> Any:
         """Run one command and return its `return` value. Keys with `_` are sent with `-`. Raises QmpFailed."""
-        sent = {key.replace("_", "-"): value for key, value in arguments.items()}
-        self._write({"execute": command, "arguments": sent})
+        self._write({"execute": command, "arguments": _sent(arguments)})
         try:
-            answer: Any = await self._client.execute(command, sent or None)
-        except ExecuteError as error:
-            self._write({"error": str(error)})
-            raise QmpFailed(f"QMP {self.name}: {command}: {error}", kind=error.error_class) from error
-        except (QMPError, OSError) as error:
-            self._write({"error": str(error)})
-            raise QmpFailed(f"QMP {self.name}: {command}: the session ended: {error}") from error
+            answer = await self.probe(command, **arguments)
+        except QmpFailed as error:
+            self._write({"error": str(error.__cause__)})
+            raise
         self._write({"return": answer})
         return answer
 
     async def probe(self, command: str, **arguments: Any) -> Any:
         """Do as `execute`, but leave no trace in the transcript, where what asks each second would bury the rest."""
-        sent = {key.replace("_", "-"): value for key, value in arguments.items()}
         try:
-            return await self._client.execute(command, sent or None)
+            return await self._client.execute(command, _sent(arguments) or None)
+        except ExecuteError as error:
+            raise QmpFailed(f"QMP {self.name}: {command}: {error}", kind=error.error_class) from error
         except (QMPError, OSError) as error:
-            raise QmpFailed(f"QMP {self.name}: {command}: {error}") from error
+            raise QmpFailed(f"QMP {self.name}: {command}: the session ended: {error}") from error
 
     async def hand_over(self, name: str, descriptor: int) -> None:
         """Give QEMU a descriptor, which its commands then know by a name. Raises QmpFailed."""
@@ -131,3 +128,7 @@ class Qmp:
     def _write(self, entry: dict[str, Any]) -> None:
         self._transcript.write(json.dumps({"t": round(time.monotonic() - self._began, 4), **entry}) + "\n")
         self._transcript.flush()
+
+
+def _sent(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {key.replace("_", "-"): value for key, value in arguments.items()}

@@ -14,8 +14,8 @@ from sim.qemu import QemuBinary
 # guest's driver starts, and drops what does not fit (hw/char/virtio-serial-bus.c, send_control_msg). A port that never
 # hears that it is connected hangs up on whoever opens it; QEMU 7.2 loses the eleventh port's and those after it.
 PORTS_EACH = 8
-# Of a device that has a PCI Express port to itself, QEMU's own default (the most is VIRTIO_SERIAL_MAX_PORTS, 511).
-MAX_PORTS = 31
+# Of one that has a PCI Express port to itself, and no other beside it, as many as QEMU gives by default.
+ALL_PORTS = 30
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class MachineSpec:
         elif self.platform.consoles.command:
             args += ["-serial", "chardev:command"]
         device = self.platform.ports
-        each = MAX_PORTS if "bus=" in device else PORTS_EACH
+        each = ALL_PORTS if "bus=" in device else PORTS_EACH
         for number, first in enumerate(range(0, len(ports), each)):
             # The first port of a device is kept for a console of its own.
             args += ["-device", f"{device},id=ports{number},max_ports={each + 1}"]

@@ -21,23 +21,16 @@ LETTERS = "abcdefghijklmn"
 
 def domain_xml(domu: DomuMachine, config: DomainConfig, slot: Slot) -> str:
     """Return the description of a domU whose ports are a slot's. Raises StepFailed for what it cannot be asked for."""
-    asked = {
-        "real-mode-area": config.real_mode_area > 0,
-        "hole": config.hole is not None,
-        "keeps-nvram": config.keeps_nvram,
-    }
-    if refused := [name for name, wanted in asked.items() if wanted]:
+    if refused := beyond_libvirt(config):
         raise StepFailed(f"{config.name}: libvirt gives no domU a {refused[0]}", hint="give the scenario a `needs:`")
-    board, _, _ = domu.machine.partition(",")
     top = Element("domain", {"type": "kvm", "xmlns:qemu": QEMU})
     _text(top, "name", config.name)
-    # A state that was saved is taken in by none but the same domain; a dom0 that knows the name makes it the same.
-    _text(top, "uuid", str(uuid5(NAMESPACE_DNS, config.name)))
+    _text(top, "uuid", uuid_of(config.name))
     _text(top, "memory", str(config.memory), unit="MiB")
     most = max(config.vcpus, config.max_vcpus)
     _text(top, "vcpu", str(most), placement="static", current=str(config.vcpus))
     system = SubElement(top, "os")
-    _text(system, "type", "hvm", arch="ppc64le", machine=board)
+    _text(system, "type", "hvm", arch="ppc64le", machine=domu.machine.partition(",")[0])
     _text(system, "kernel", domu.kernel)
     _text(system, "initrd", domu.initrd)
     _text(system, "cmdline", kernel_arguments(domu, config))
@@ -50,14 +43,29 @@ def domain_xml(domu: DomuMachine, config: DomainConfig, slot: Slot) -> str:
         _text(top, f"on_{event}", action)
     _devices(SubElement(top, "devices"), domu, config, slot)
     command = SubElement(top, "qemu:commandline")
-    for word in second_monitor(domu, slot):
+    for word in passthrough(domu, slot):
         SubElement(command, "qemu:arg", value=word)
     return tostring(top, encoding="unicode")
 
 
-def second_monitor(domu: DomuMachine, slot: Slot) -> list[str]:
-    """Return arguments of QEMU's for a monitor that looks on; and for what libvirt has no word for."""
-    _, _, options = domu.machine.partition(",")
+def beyond_libvirt(config: DomainConfig) -> list[str]:
+    """Return which of the things that are asked for libvirt has no word for, in the words of `create`."""
+    asked = {
+        "real-mode-area": config.real_mode_area > 0,
+        "hole": config.hole is not None,
+        "keeps-nvram": config.keeps_nvram,
+    }
+    return [name for name, wanted in asked.items() if wanted]
+
+
+def uuid_of(name: str) -> str:
+    """Return the UUID of a domU of this name: a saved state is taken in by none but the same domain."""
+    return str(uuid5(NAMESPACE_DNS, name))
+
+
+def passthrough(domu: DomuMachine, slot: Slot) -> list[str]:
+    """Return what QEMU is given as it is: what libvirt has no word for, and a second monitor, which looks on."""
+    options = domu.machine.partition(",")[2]
     monitor = f"pipe,id=witness,path=/dev/virtio-ports/{slot.port('qmp')}"
     return [*(["-machine", options] if options else []), "-chardev", monitor, "-mon", "chardev=witness,mode=control"]
 

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from uuid import NAMESPACE_DNS, uuid5
-
 from harness.domain import DomainConfig
 from harness.host import BRIDGE, Slot
 from harness.hypervisor import DomuMachine
-from harness.toolstacks.libvirt_xml import second_monitor
+from harness.toolstacks.libvirt_xml import beyond_libvirt, passthrough, uuid_of
 from harness.toolstacks.qemu_args import kernel_arguments
 from harness.verbs import StepFailed
 
 # What a domU of the test bed's has none of, and what virt-install would give it unasked.
-WITHOUT = ("--graphics none", "--controller usb,model=none", "--channel none", "--rng none", "--console none")
+WITHOUT = {"graphics": "none", "controller": "usb,model=none", "channel": "none", "rng": "none", "console": "none"}
 
 
 def install_arguments(domu: DomuMachine, config: DomainConfig, slot: Slot) -> list[str]:
     """Return program and arguments for a domU whose ports are a slot's. Raises StepFailed for what is not asked so."""
-    asked = {
-        "real-mode-area": config.real_mode_area > 0,
-        "hole": config.hole is not None,
-        "keeps-nvram": config.keeps_nvram,
-        "max-vcpus": config.max_vcpus > 0,
-        "topology": config.topology is not None,
-    }
-    if refused := [name for name, wanted in asked.items() if wanted]:
+    asked = {"max-vcpus": config.max_vcpus > 0, "topology": config.topology is not None}
+    if refused := [*beyond_libvirt(config), *(name for name, wanted in asked.items() if wanted)]:
         raise StepFailed(f"{config.name}: `install` knows no {refused[0]}", hint="use `create`")
     args = ["virt-install", "--connect", "qemu:///system", "--virt-type", "kvm", "--noautoconsole", "--import"]
-    args += ["--name", config.name, "--uuid", str(uuid5(NAMESPACE_DNS, config.name))]
+    args += ["--name", config.name, "--uuid", uuid_of(config.name)]
     # Which system it is changes only what virt-install adds by itself.
     args += ["--osinfo", "generic", "--cpu", "host-passthrough"]
     args += ["--memory", str(config.memory), "--vcpus", str(config.vcpus)]
@@ -47,5 +39,5 @@ def install_arguments(domu: DomuMachine, config: DomainConfig, slot: Slot) -> li
     auto = ",autodeflate=on" if config.balloon == "deflate-on-oom" else ""
     args += ["--memballoon", "model=none" if config.balloon == "none" else f"model=virtio{auto}"]
     args += ["--events", "on_poweroff=destroy,on_reboot=restart,on_crash=preserve"]
-    args += [word for pair in WITHOUT for word in pair.split()]
-    return [*args, f"--qemu-commandline={' '.join(second_monitor(domu, slot))}"]
+    args += [word for option, value in WITHOUT.items() for word in (f"--{option}", value)]
+    return [*args, f"--qemu-commandline={' '.join(passthrough(domu, slot))}"]

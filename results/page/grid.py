@@ -119,14 +119,15 @@ def build_grid(site: Site) -> Grid:
 
 def _placed(entries: Iterable[Entry]) -> dict[str, Column]:
     """Return the column of each cell; with no QEMU if it stands in all of them."""
-    found = {entry.cell_id: (_column(entry), entry) for entry in entries}
-    told = {(column[:3], _asked(entry)): column for column, entry in found.values() if column.qemu}
-    return {
-        name: column
-        if column.qemu or (not _asked(entry) and entry.result.status is Status.NA)
-        else told.get((column[:3], _asked(entry)), column._replace(qemu=_asked(entry)))
-        for name, (column, entry) in found.items()
-    }
+    found = [(entry, _column(entry), _asked(entry)) for entry in entries]
+    told = {(column[:3], asked): column for _, column, asked in found if column.qemu}
+    placed = {}
+    for entry, column, asked in found:
+        everywhere = not asked and entry.result.status is Status.NA
+        unknown = not column.qemu and not everywhere
+        known = told.get((column[:3], asked), column._replace(qemu=asked))
+        placed[entry.cell_id] = known if unknown else column
+    return placed
 
 
 def _asked(entry: Entry) -> str:

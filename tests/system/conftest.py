@@ -55,9 +55,14 @@ def spec_for(tmp_path: Path) -> Callable[..., RunSpec]:
 
 
 @pytest.fixture
-def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.Popen[str]]:
-    """Return a starter of `testbed` commands with a results folder of their own."""
+def own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the test runs in a results folder of its own."""
     monkeypatch.setenv("TESTBED_RESULTS", str(tmp_path / "results"))
+
+
+@pytest.fixture
+def testbed(own_results: None) -> Callable[..., subprocess.Popen[str]]:
+    """Return a starter of `testbed` commands with a results folder of their own."""
 
     def start(*words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

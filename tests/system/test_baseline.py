@@ -7,11 +7,14 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import images
 from harness.hypervisor import KERNEL
 from harness.kernel import identify
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Unfixed
 
 Start = Callable[..., "subprocess.Popen[str]"]
 CELL = "domu-boot.g5.kvm-pr.own"
@@ -19,7 +22,7 @@ FIXED = "linux-970-fixed"
 
 
 def test_the_first_fix_reverted_is_a_new_failure(
-    testbed: Start, without_fix: Callable[[str], Any], tmp_path: Path
+    testbed: Start, without_fix: Callable[[str], Unfixed], tmp_path: Path
 ) -> None:
     planted = without_fix("0001").kernel
     fixed = images.ensure([FIXED])[FIXED].file(KERNEL)

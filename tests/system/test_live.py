@@ -26,14 +26,11 @@ from sim.errors import SnapshotFailed
 from sim.machine import Machine
 from sim.screen import read_ppm
 
+pytestmark = pytest.mark.usefixtures("own_results")
+
 Testbed = Callable[..., "subprocess.Popen[str]"]
 ESCAPE = "\x1d"
 ROW = "feature: domu-boot\nsummary: s\n"
-
-
-@pytest.fixture(autouse=True)
-def _own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TESTBED_RESULTS", str(tmp_path / "results"))
 
 
 @pytest.fixture

@@ -6,22 +6,22 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.live.api import Simulator
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Unfixed
+
+pytestmark = pytest.mark.usefixtures("own_results")
 
 Start = Callable[..., "subprocess.Popen[str]"]
 WORKED = "KVM: Live patching for a fast VM worked"
 # Each child makes the guest's kernel enter and leave itself many times: by system calls, by faults.
 CHILDREN = "for each in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done"
 EMULATED = "cat /sys/kernel/debug/kvm/emulated_inst_exits"
-
-
-@pytest.fixture(autouse=True)
-def _own_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TESTBED_RESULTS", str(tmp_path / "results"))
 
 
 def _emulated(g5: Simulator) -> tuple[bool, int]:
@@ -34,7 +34,7 @@ def _emulated(g5: Simulator) -> tuple[bool, int]:
         return patched, int(g5.dom0.run(EMULATED).output) - before
 
 
-def test_a_guest_that_finds_the_page_is_trapped_less(without_fix: Callable[[str], Any]) -> None:
+def test_a_guest_that_finds_the_page_is_trapped_less(without_fix: Callable[[str], Unfixed]) -> None:
     kernel, initrd = (str(path) for path in without_fix("0006"))
     found, few = _emulated(Simulator.start("g5", kernel="fixed"))
     missed, many = _emulated(Simulator.start("g5", kernel=kernel, initrd=initrd))
@@ -44,7 +44,7 @@ def test_a_guest_that_finds_the_page_is_trapped_less(without_fix: Callable[[str]
 
 
 def test_a_kernel_that_tells_nobody_of_the_page_loses_its_saved_guest(
-    testbed: Start, without_fix: Callable[[str], Any], tmp_path: Path
+    testbed: Start, without_fix: Callable[[str], Unfixed], tmp_path: Path
 ) -> None:
     report = tmp_path / "m.json"
     child = testbed("run", "save-restore", "-p", "g5", "-k", str(without_fix("0007").kernel), "--json", str(report))

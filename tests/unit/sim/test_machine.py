@@ -26,6 +26,7 @@ from sim.errors import (
     QemuRefused,
     QmpFailed,
 )
+from sim.lost import LostCpu, Watch
 from sim.machine import Machine
 from sim.spec import MachineSpec
 
@@ -145,6 +146,23 @@ def test_a_cpu_that_is_lost_and_cannot_be_woken_is_told_long_before_the_deadline
     with pytest.raises(CpuLost, match=r"an answer: QEMU has put CPU 0 to sleep"):
         asyncio.run(scene("lost"))
     asyncio.run(scene("fine"))
+
+
+def test_a_mistake_of_ours_in_the_watch_is_no_lost_cpu(
+    fake_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(watch: Watch) -> list[LostCpu]:
+        raise ValueError("ours")
+
+    monkeypatch.setattr("sim.machine.LOOK_EVERY", 0.1)
+    monkeypatch.setattr(Watch, "look", broken)
+
+    async def scene() -> None:
+        async with Machine(fake_spec("fine"), tmp_path) as machine:
+            await machine.wait("an answer", asyncio.sleep(2), SOON)
+
+    with pytest.raises(ValueError, match="ours"):
+        asyncio.run(scene())
 
 
 @pytest.fixture
