@@ -78,6 +78,7 @@ class Platform(Named):
     `architecture` is in QEMU's words: `qemu-system-...` simulates it. `pace` is how much longer things take on it than
     the deadlines of verbs and scenarios allow for.
     `accelerators` are what may run it (QEMU's names), the best first; all but `tcg` are tried before they are used.
+    `simulated_cpu` are properties that its CPU has under `tcg` alone, as QEMU's `-cpu` takes them.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Platform(Named):
     pace: Annotated[float, Field(ge=1)] = 1.0
     machine: str
     cpu: str
+    simulated_cpu: str = ""
     memory: Annotated[int, Field(gt=0)]
     cpus: Annotated[int, Field(gt=0)] = 1
     max_cpus: Annotated[int, Field(gt=0)]

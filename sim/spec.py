@@ -103,7 +103,8 @@ class MachineSpec:
         memory = self.memory or self.platform.memory
         backend = "memory-backend=ram" if self.ram else ""
         machine = ",".join(part for part in (self.platform.machine, firmware.machine, backend) if part)
-        args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", self.platform.cpu]
+        cpu = [self.platform.cpu, self.platform.simulated_cpu if self.accelerator == "tcg" else ""]
+        args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", ",".join(filter(None, cpu))]
         args += ["-m", str(memory), "-smp", str(self.cpus)]
         args += self._acceleration()
         if self.ram:
