@@ -54,6 +54,10 @@ class Usage:
     ran: float
     starved: float
 
+    def since(self, before: Usage) -> Usage:
+        """Return what came after an earlier account."""
+        return Usage(self.ran - before.ran, self.starved - before.starved)
+
 
 def read_usage(pid: int, threads: Sequence[int]) -> Usage:
     """Sum up the scheduler's account of the threads (`/proc/PID/task/TID/schedstat`, nanoseconds)."""
@@ -94,12 +98,10 @@ class Meter:
 
     def spent(self) -> tuple[float, float, float]:
         """Return work, idle and wall time since the wait began, in seconds."""
-        now = read_usage(self._pid, self._threads)
+        used = read_usage(self._pid, self._threads).since(self._before)
         wall = time.monotonic() - self._began
-        work = now.ran - self._before.ran
-        starved = now.starved - self._before.starved
         # With several vCPU threads the guest sleeps only while all of them do.
-        return work, max(0.0, wall - work - starved), wall
+        return used.ran, max(0.0, wall - used.ran - used.starved), wall
 
     def check(self) -> None:
         """Raise DeadlineExpired, NoOutput or HostStarved when a limit is passed."""

@@ -16,7 +16,7 @@ from base.errors import TestbedError
 from sim.alarms import linux_alarms
 from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
-from sim.deadline import Budget, Meter
+from sim.deadline import Budget, Meter, Usage, read_usage
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
 from sim.lost import LostCpu, Watch, wake
 from sim.platform import DOM0
@@ -143,6 +143,11 @@ class Machine:
     def vcpu_threads(self) -> tuple[int, ...]:
         """The host's thread ids of the vCPUs."""
         return tuple(self._vcpus)
+
+    @property
+    def usage(self) -> Usage:
+        """What the vCPU threads have done so far."""
+        return read_usage(self.process.pid, self._vcpus)
 
     def port(self, name: str) -> socket.socket:
         """Return a fresh descriptor of the host's end of a named port. Raises KeyError for an unknown name."""

@@ -25,7 +25,7 @@ from harness.toolstacks import (
 from harness.toolstacks.ballooning import settle
 from harness.toolstacks.cores import find_in_xen_core
 from harness.toolstacks.xl_config import all_disks, configuration, nic_words, plugged
-from harness.toolstacks.xl_domain import XlDomain, must, own, said, xl
+from harness.toolstacks.xl_domain import XlDomain, ask, must, own, said, xl
 from harness.toolstacks.xl_tables import DOM0, Vcpu, domain_rows, hypervisor_info, vcpu_rows
 from harness.verbs import StepFailed
 from sim.console import Console
@@ -49,7 +49,10 @@ FIRST_PORT = 49152
 
 
 class XlToolstack(KeepsNoDomains):
-    """Runs `xl` in dom0. A domU's consoles come out through virtio-serial ports, to which dom0 joins them."""
+    """Runs `xl` in dom0. A domU's consoles come out through virtio-serial ports, to which dom0 joins them.
+
+    What uses `xl` raises HostStarved besides: libxl waits by the clock (xl_domain.ask).
+    """
 
     async def ready(self, cell: Cell) -> str:
         """Let `xl` ask the hypervisor, and look for dom0 among its domains. Raises StepFailed."""
@@ -178,7 +181,7 @@ class XlToolstack(KeepsNoDomains):
             await must(to, f"nc -l -p {port} -e {receive} </dev/null >/dev/null 2>&1 &")
             receive = f"nc {await _address(to)} {port}"
         began = time.monotonic()
-        answer = await domain.host.machine.command.run(f"xl migrate -s '' {own(domain).number} '{receive}'")
+        answer = await ask(domain.host, f"xl migrate -s '' {own(domain).number} '{receive}'")
         took = round((time.monotonic() - began) * 1000)
         if answer.status != 0:
             to.give_back(slot)
@@ -190,7 +193,7 @@ class XlToolstack(KeepsNoDomains):
 
     async def set_memory(self, domain: Domain, target: int) -> int:
         """Let `xl` set the balloon's target. Raises StepFailed, and MemoryRefused beyond the domU's maximum."""
-        answer = await domain.host.machine.command.run(f"xl mem-set {own(domain).number} {target}m")
+        answer = await ask(domain.host, f"xl mem-set {own(domain).number} {target}m")
         if answer.status != 0:
             refused = f"{domain.name}: `xl mem-set` refused: {said(answer)}"
             raise MemoryRefused(refused) if target > domain.config.memory else StepFailed(refused)
@@ -327,7 +330,7 @@ async def _from_file(host: Host, text: str, command: str, rest: str) -> tuple[Sl
     """Let `xl` make a domU of a configuration, behind whose file stands `rest`. A slot of no use is given back."""
     slot = host.take()
     file = f"/run/{slot.name}.cfg"
-    answer = await host.machine.command.run(f"printf %s {shlex.quote(text)} >{file} && xl {command} {file}{rest}")
+    answer = await ask(host, f"printf %s {shlex.quote(text)} >{file} && xl {command} {file}{rest}")
     if answer.status != 0:
         host.give_back(slot)
     return slot, answer

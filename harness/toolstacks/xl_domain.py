@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass
 
@@ -9,11 +10,14 @@ from harness.domain import Domain
 from harness.host import Host
 from harness.verbs import StepFailed
 from sim.console import Console
+from sim.errors import HostStarved
 from sim.shell import Answer
 
 # How many lines of xl's are told, and one that is always there (xl_config.CHANNELS).
 SAID = 3
 _NOISE = "libxl: error: libxl_console.c"
+# What libxl says when something took longer than it waits: its ERROR_TIMEDOUT is -9 (tools/libs/light/libxl_types.idl).
+_GAVE_UP = re.compile(r"rc=-9\b|: -9$|because of timeout|timed out", re.MULTILINE)
 
 
 @dataclass
@@ -48,9 +52,23 @@ async def xl(domain: Domain, command: str, *words: str) -> str:
     return await must(domain.host, shlex.join(["xl", command, number, *words]))
 
 
-async def must(host: Host, script: str) -> str:
-    """Run a script in dom0 that must succeed; returns what it printed. Raises StepFailed."""
+async def ask(host: Host, script: str) -> Answer:
+    """Run a script in dom0. Raises HostStarved when libxl gave up, and it was the host that had no time meanwhile."""
+    before = host.machine.usage
     answer = await host.machine.command.run(script)
+    used = host.machine.usage.since(before)
+    if answer.status != 0 and _GAVE_UP.search(answer.output) and used.starved > used.ran:
+        raise HostStarved(
+            f"libxl waits by the clock, and the host is too busy for it ({used.ran:.1f} s of CPU used, "
+            f"{used.starved:.1f} s waited for one): {said(answer)}",
+            hint="run again with less beside it, or with fewer workers (-n)",
+        )
+    return answer
+
+
+async def must(host: Host, script: str) -> str:
+    """Run a script in dom0 that must succeed; returns what it printed. Raises StepFailed, HostStarved."""
+    answer = await ask(host, script)
     if answer.status != 0:
         raise StepFailed(
             f"{host.name}: `{script.partition(chr(10))[0][:60]}` ended with {answer.status}: {said(answer)}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -11,8 +13,15 @@ from harness.domain import Disk, DiskUse, DomainConfig, Nic
 from harness.hypervisor import find_hypervisor
 from harness.toolstacks.cores import XenCore, section_names, xen_core
 from harness.toolstacks.xl_config import configuration, device, plugged
+from harness.toolstacks.xl_domain import ask, must
 from harness.toolstacks.xl_tables import Vcpu, domain_rows, hypervisor_info, vcpu_rows
 from harness.verbs import StepFailed
+from sim.deadline import Usage
+from sim.errors import HostStarved
+from sim.shell import Answer
+
+if TYPE_CHECKING:
+    from harness.host import Host
 
 DISK = Disk("data", 16, "/run/disks/data/image")
 CONFIG = DomainConfig(
@@ -138,3 +147,42 @@ def test_a_dump_of_xens_says_where_its_frames_are() -> None:
 def test_what_is_no_dump_of_a_pv_domu_is_told(dump: tuple[bytes, bytes]) -> None:
     with pytest.raises(StepFailed, match=r"no core of a paravirtualised domU|no ELF file"):
         xen_core(*dump)
+
+
+class BusyDom0:
+    """A dom0 whose `xl` fails with certain words, while its vCPUs run for a while and wait for the host."""
+
+    def __init__(self, output: str, ran: float, starved: float) -> None:
+        self.name = "dom0"
+        self.machine = self
+        self.command = self
+        self.usage = Usage(5.0, 7.0)
+        self._answer, self._used = Answer(1, output), Usage(5.0 + ran, 7.0 + starved)
+
+    async def run(self, script: str) -> Answer:
+        assert script == "xl create /run/u1.cfg"
+        self.usage = self._used
+        return self._answer
+
+
+GAVE_UP = (
+    "libxl: error: libxl_dm.c:3381:device_model_postconfig_done: Domain 2:Post DM startup configs failed, rc=-9",
+    "libxl: error: libxl_create.c:1896:domcreate_devmodel_started: Domain 2:device model did not start: -9\nlibxl: x",
+    "libxl: error: libxl_aoutils.c:539:async_exec_timeout: killing execution of vif-bridge online because of timeout",
+)
+
+
+@pytest.mark.parametrize("output", GAVE_UP)
+def test_a_libxl_that_gives_up_on_a_busy_host_says_nothing_about_xen(output: str) -> None:
+    with pytest.raises(HostStarved, match=r"3\.0 s of CPU used, 9\.0 s waited for one.*libxl: error"):
+        asyncio.run(ask(cast("Host", BusyDom0(output, 3, 9)), "xl create /run/u1.cfg"))
+
+
+@pytest.mark.parametrize(
+    ("output", "starved"), [(GAVE_UP[0], 2), ("libxl: error: Domain 2:no such file, rc=-98", 9), ("out of memory", 9)]
+)
+def test_what_else_fails_is_xen_s(output: str, starved: float) -> None:
+    host = cast("Host", BusyDom0(output, 3, starved))
+    assert asyncio.run(ask(host, "xl create /run/u1.cfg")).status == 1
+    with pytest.raises(StepFailed, match="ended with 1"):
+        asyncio.run(must(host, "xl create /run/u1.cfg"))
