@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from sim.bootsector import boot_sector, printed
-from sim.deadline import Budget, read_usage
+from sim.deadline import Budget
 from sim.machine import Machine
 from sim.platform import Architecture, find_platform
 from sim.qemu import QemuBinary
@@ -47,7 +47,7 @@ async def _boot_sector(qemu: QemuBinary, evidence: Path) -> float:
     disk = ("-drive", f"file={path},format=raw,if=ide,read-only=off")
     async with Machine(MachineSpec(find_platform(PC), qemu, PC_FIRMWARE, args=disk), evidence) as machine:
         await machine.wait("the boot sector computes", machine.console.expect(printed(ROUNDS)), PATIENCE)
-        return read_usage(machine.process.pid, machine.vcpu_threads).ran
+        return machine.usage.ran
 
 
 async def _forth(qemu: QemuBinary, evidence: Path) -> float:
@@ -57,4 +57,4 @@ async def _forth(qemu: QemuBinary, evidence: Path) -> float:
         for line, answer in zip(PROGRAM, ANSWERS, strict=True):
             machine.console.send(line)
             await machine.wait("the firmware computes", machine.console.expect(answer), PATIENCE)
-        return read_usage(machine.process.pid, machine.vcpu_threads).ran
+        return machine.usage.ran

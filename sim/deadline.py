@@ -113,7 +113,7 @@ class Meter:
         if wall > self._budget.wall:
             raise HostStarved(
                 f"{self._what}: the host is too busy to tell ({account})",
-                hint="run again with less beside it, or with fewer workers (-n)",
+                hint=HostStarved.ADVICE,
             )
 
     def _check_silence(self, work: float, idle: float, account: str) -> None:

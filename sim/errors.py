@@ -54,6 +54,8 @@ class QemuRefused(InfraError):
 class HostStarved(InfraError):
     """The host gave the simulated machine too little CPU time to judge anything."""
 
+    ADVICE = "run again with less beside it, or with fewer workers (-n)"
+
 
 class CpuLost(InfraError):
     """QEMU put a CPU to sleep and does not wake it (sim/lost.py)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field
@@ -16,8 +15,8 @@ from sim.platform import DOM0
 # A domU with the least weight (nice 19: 15) beside one with the usual (nice 0: 1024) gets hardly anything
 # (kernel/sched/core.c, sched_prio_to_weight); a fourth is told from a half by any measure.
 LEAST_WEIGHT = 19
-SMALL_SHARE = 0.25
-EVEN_SHARE = 0.35
+# The share that is due to it, at least and at most, by its weight.
+DUE = {LEAST_WEIGHT: (0.0, 0.25), 0: (0.35, 1.0)}
 # Looks at a share. A turn that the host held back is charged whole, as dom0's clock went on; later ones make up for it.
 LOOKS = 5
 # Of a CPU, and of what the busy one has: a busy host makes the idle one's clock ticks longer as well.
@@ -94,34 +93,26 @@ async def sched(cell: Cell, params: SchedParams) -> str:
         await bind(cell, name, 0, params.within)
     loops = await start_loops(cell, pair, params.within)
     shares = []
-    for weight, right in ((LEAST_WEIGHT, _small), (0, _even)):
+    for weight, due in DUE.items():
         what = f"{params.less} is given the weight {weight}"
         await cell.control(params.less, what, cell.toolstack.set_weight(less, weight), params.within)
-        shares.append(await _share(cell, pair, params, right))
+        shares.append(await _share(cell, pair, params, due))
     # Only now: a domU with the least weight hardly gets to end anything.
     await end_loops(cell, loops, params.within)
     told = f"{params.less}'s share is {shares[0]:.2f} with the least weight, {shares[1]:.2f} with the usual one"
-    if not (_small(shares[0]) and _even(shares[1])):
+    if not all(least <= share <= most for share, (least, most) in zip(shares, DUE.values(), strict=True)):
         raise StepFailed(told)
     return told
 
 
-def _small(share: float) -> bool:
-    return share <= SMALL_SHARE
-
-
-def _even(share: float) -> bool:
-    return share >= EVEN_SHARE
-
-
-async def _share(cell: Cell, pair: tuple[str, str], params: SchedParams, right: Callable[[float], bool]) -> float:
-    """Return the first domU's share of what a pair has used since the call: once it is right, else after all looks."""
+async def _share(cell: Cell, pair: tuple[str, str], params: SchedParams, due: tuple[float, float]) -> float:
+    """Return the first domU's share of what a pair has used since the call: once it is as due, else after all looks."""
     used, share = [0.0, 0.0], 0.0
     for _ in range(LOOKS):
         more, _ = await _used(cell, pair, params.seconds, params.within)
         used = [had + new for had, new in zip(used, more, strict=True)]
         share = used[0] / max(sum(used), 1 / TICKS)
-        if right(share):
+        if due[0] <= share <= due[1]:
             break
     return share
 

@@ -181,10 +181,9 @@ class XlToolstack(KeepsNoDomains):
             await must(to, f"nc -l -p {port} -e {receive} </dev/null >/dev/null 2>&1 &")
             receive = f"nc {await _address(to)} {port}"
         began = time.monotonic()
-        answer = await ask(domain.host, f"xl migrate -s '' {own(domain).number} '{receive}'")
+        answer = await _fill(slot, to, domain.host, f"xl migrate -s '' {own(domain).number} '{receive}'")
         took = round((time.monotonic() - began) * 1000)
         if answer.status != 0:
-            to.give_back(slot)
             raise MigrationFailed(f"{domain.name} did not migrate: {said(answer)}")
         await domain.ended
         await domain.release()
@@ -327,13 +326,22 @@ class XlToolstack(KeepsNoDomains):
 
 
 async def _from_file(host: Host, text: str, command: str, rest: str) -> tuple[Slot, Answer]:
-    """Let `xl` make a domU of a configuration, behind whose file stands `rest`. A slot of no use is given back."""
+    """Let `xl` make a domU of a configuration, behind whose file stands `rest`. If not, its slot is free again."""
     slot = host.take()
     file = f"/run/{slot.name}.cfg"
-    answer = await ask(host, f"printf %s {shlex.quote(text)} >{file} && xl {command} {file}{rest}")
-    if answer.status != 0:
-        host.give_back(slot)
-    return slot, answer
+    return slot, await _fill(slot, host, host, f"printf %s {shlex.quote(text)} >{file} && xl {command} {file}{rest}")
+
+
+async def _fill(slot: Slot, owner: Host, host: Host, script: str) -> Answer:
+    """Run a script in dom0 that puts a domU into a slot of its owner's, to which the slot goes back if it does not."""
+    filled = False
+    try:
+        answer = await ask(host, script)
+        filled = answer.status == 0
+    finally:
+        if not filled:
+            owner.give_back(slot)
+    return answer
 
 
 async def _address(host: Host) -> str:

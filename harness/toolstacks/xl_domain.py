@@ -61,7 +61,7 @@ async def ask(host: Host, script: str) -> Answer:
         raise HostStarved(
             f"libxl waits by the clock, and the host is too busy for it ({used.ran:.1f} s of CPU used, "
             f"{used.starved:.1f} s waited for one): {said(answer)}",
-            hint="run again with less beside it, or with fewer workers (-n)",
+            hint=HostStarved.ADVICE,
         )
     return answer
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import struct
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from harness.domain import Disk, DiskUse, DomainConfig, Nic
+from harness.host import Host, make_slots
 from harness.hypervisor import find_hypervisor
 from harness.toolstacks.cores import XenCore, section_names, xen_core
+from harness.toolstacks.xl import XlToolstack
 from harness.toolstacks.xl_config import configuration, device, plugged
 from harness.toolstacks.xl_domain import ask, must
 from harness.toolstacks.xl_tables import Vcpu, domain_rows, hypervisor_info, vcpu_rows
@@ -21,7 +24,8 @@ from sim.errors import HostStarved
 from sim.shell import Answer
 
 if TYPE_CHECKING:
-    from harness.host import Host
+    from harness.cell import Cell
+    from sim.machine import Machine
 
 DISK = Disk("data", 16, "/run/disks/data/image")
 CONFIG = DomainConfig(
@@ -160,9 +164,12 @@ class BusyDom0:
         self._answer, self._used = Answer(1, output), Usage(5.0 + ran, 7.0 + starved)
 
     async def run(self, script: str) -> Answer:
-        assert script == "xl create /run/u1.cfg"
+        assert "xl create" in script
         self.usage = self._used
         return self._answer
+
+    def drain(self, port: str) -> None:
+        pass
 
 
 GAVE_UP = (
@@ -186,3 +193,12 @@ def test_what_else_fails_is_xen_s(output: str, starved: float) -> None:
     assert asyncio.run(ask(host, "xl create /run/u1.cfg")).status == 1
     with pytest.raises(StepFailed, match="ended with 1"):
         asyncio.run(must(host, "xl create /run/u1.cfg"))
+
+
+@pytest.mark.parametrize(("starved", "error"), [(9, HostStarved), (2, StepFailed)])
+def test_a_domu_that_was_not_made_leaves_its_ports_to_another(starved: float, error: type[Exception]) -> None:
+    host = Host("dom0", cast("Machine", BusyDom0(GAVE_UP[0], 3, starved)), make_slots(2))
+    cell = cast("Cell", SimpleNamespace(hypervisor=find_hypervisor("xen-x86")))
+    with pytest.raises(error):
+        asyncio.run(XlToolstack().create(cell, CONFIG, host))
+    assert sorted(host.free) == ["slot1", "slot2"]
