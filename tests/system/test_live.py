@@ -131,6 +131,8 @@ def test_a_prompt_with_python(person: Callable[..., pexpect.spawn[str]]) -> None
     at.expect(r"\b1\r\n")
     at.sendline("g5.qmp('query-status')")
     at.expect("'running': True")
+    # Before its prompt is there the terminal is not readline's, and Ctrl-D is lost.
+    at.expect(">>> ")
     at.sendeof()
     at.expect(pexpect.EOF)
     at.close()
