@@ -14,10 +14,11 @@ from base.yamlmodel import suggest
 from images import Artifact
 from sim.platform import Architecture
 
-# Images of outer QEMUs are named by what they simulate and their version; `qemu-970` is one for inside.
-# One of ours, built with patches, has a word of its own instead.
-_OURS = ("970hv", "fixed")
-_IMAGE = re.compile(rf"^qemu-(x86-)?(\d+\.[\w.-]+|{'|'.join(_OURS)})$")
+# Images of outer QEMUs are named by what they simulate and their version; one built with patches has a word of its own.
+_IMAGE = re.compile(r"^qemu-(x86-)?([\w.+-]+)$")
+# ... but for the one that dom0 runs.
+_INSIDE = "qemu-970"
+_DEBIANS = re.compile(r"\d+\.")
 _PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
@@ -42,7 +43,8 @@ class OwnQemu:
 @cache
 def known_qemus(architecture: Architecture = "ppc64") -> dict[str, str]:
     """Return the images of outer QEMUs that simulate an architecture, by the word for which `--qemu` takes them."""
-    found = (match for name in images.load_catalogue().names if (match := _IMAGE.match(name)))
+    names = (name for name in images.load_catalogue().names if name != _INSIDE)
+    found = (match for name in names if (match := _IMAGE.match(name)))
     return dict(sorted((match[2], match[0]) for match in found if bool(match[1]) == (architecture == "x86_64")))
 
 
@@ -77,12 +79,12 @@ def own_version(path: Path) -> str:
 
 
 def image_version(artifact: Artifact) -> str:
-    """Return the upstream version of the outer QEMU in an image, from its package's; ours has a word behind it.
+    """Return the upstream version of the outer QEMU in an image, from its package's; a patched one has its word behind.
 
     Raises InfraError.
     """
     for origin in artifact.provenance.inputs:
         if origin.name in _PACKAGES and (found := _UPSTREAM.match(origin.version)):
-            word = artifact.name.removeprefix("qemu-")
-            return f"{found[1]}+{word}" if word in _OURS else found[1]
+            named = _IMAGE.match(artifact.name)
+            return found[1] if named is None or _DEBIANS.match(named[2]) else f"{found[1]}+{named[2]}"
     raise InfraError(f"image {artifact.name} does not record the version of {' or '.join(_PACKAGES)}")

@@ -11,7 +11,8 @@ from typing import Any
 
 from base.errors import UsageError
 from base.paths import PROJECT
-from base.yamlmodel import Document, YamlError, parse, suggest, validate
+from base.yamlmodel import Document, YamlError, parse, suggest
+from images.likeness import complete
 from images.recipe import ClosureInput, FileInput, FolderInput, ImageInput, Initramfs, Recipe
 
 RECIPES = PROJECT / "images" / "recipes"
@@ -65,20 +66,28 @@ def load_catalogue(folder: Path = RECIPES) -> Catalogue:
     read.
     """
     problems: list[str] = []
-    recipes: dict[str, Recipe] = {}
-    documents: dict[str, Document] = {}
+    files: list[Document] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
-            document = parse(path)
-            plain = validate(document, Recipe)
-            for name, recipe in _expanded(document, plain).items():
-                if name in recipes:
-                    problems.append(
-                        f"{document.place(('name',))}: image '{name}' is made by {documents[name].path.name} too"
-                    )
-                recipes[name], documents[name] = recipe, document
+            files.append(parse(path))
         except YamlError as error:
             problems += error.problems
+    whole = complete(files)
+    problems += whole.problems
+    recipes: dict[str, Recipe] = {}
+    documents: dict[str, Document] = {}
+    for document, plain in whole.found:
+        try:
+            expanded = _expanded(document, plain)
+        except YamlError as error:
+            problems += error.problems
+            continue
+        for name, recipe in expanded.items():
+            if name in recipes:
+                problems.append(
+                    f"{document.place(('name',))}: image '{name}' is made by {documents[name].path.name} too"
+                )
+            recipes[name], documents[name] = recipe, document
     base = folder.parent
     for name, recipe in recipes.items():
         problems += _check(base, recipes, documents[name], recipe)

@@ -113,13 +113,65 @@ def test_an_unknown_name_is_a_usage_error_with_a_suggestion(project: Project) ->
         project.ensure("kernal")
 
 
-def test_the_qemus_of_ours_are_built_alike() -> None:
-    """Three recipes build one; the mutants differ from theirs in nothing but what is done with it."""
-    names = ("qemu-970hv", "mutants-970hv", "qemu-fixed")
-    used, mutants, fixed = (load_catalogue().recipes[name] for name in names)
-    assert (used.patches, used.tools) == (mutants.patches, mutants.tools)
-    assert used.inputs == [item for item in mutants.inputs if item.handle != "mutants"]
-    assert used.tools == fixed.tools
-    assert [item for item in used.inputs if item.handle != "devices"] == [
-        item for item in fixed.inputs if item.handle != "devices"
+def test_a_recipe_like_another_says_only_what_is_otherwise(project: Project) -> None:
+    project.write("patches/p1", "")
+    project.write("patches/p2", "")
+    project.write("one", "")
+    project.write("two", "")
+    project.recipe(
+        "a",
+        """\
+        inputs: [{file: one, as: first}, {image: src, as: s}]
+        patches: {s: [p1], first: [p1]}
+        tools: [tar]
+        build: {shell: 'make'}
+        """,
+    )
+    project.recipe("src", "build: {shell: 'true'}\n")
+    project.recipe("b", "like: a\ninputs: [{image: src, as: more}, {file: two, as: first}]\npatches: {s: [p2]}\n")
+    project.recipe("c", "like: b\ntools: [tar, xz]\nbuild: {shell: 'make c'}\n")
+    a, b, c = (project.load().recipe(name) for name in "abc")
+    assert [getattr(item, "file", item.handle) for item in b.inputs] == ["two", "s", "more"]
+    assert b.patches == {"s": ["p2"], "first": ["p1"]}
+    assert (b.tools, b.build) == (a.tools, a.build)
+    assert (c.inputs, c.patches, c.tools, c.build.shell) == (b.inputs, b.patches, ["tar", "xz"], "make c")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("like: kernal\n", "b.yaml:3:1: there is no recipe 'kernal'; did you mean 'kernel'?"),
+        ("like: flavours\n", "b.yaml:3:1: 'flavours' is several images, by its variants; like which?"),
+        ("like: b\n", "b.yaml:3:1: recipes are like each other: b -> b"),
+        ("like: kernel\nvariants: {x: }\n", "b.yaml:4:1: unknown key 'variants'; known: "),
+        ("like: kernel\npatches: {none: []}\n", "b.yaml:4:11: no input is called 'none'; known: k"),
+        # What it has from another stands at `like`, and its own parts where they are written.
+        ("like: kernel\ninputs:\n  - image: kernel\n  - image: kernal\n", "b.yaml:6:5: there is no image 'kernal'"),
+        ("like: kernel\ninputs:\n  - image: src\n    as: x\n  - image: src\n    as: x\n", "b.yaml:7:5: two inputs"),
+        ("like: kernel\nbuild: {files: {x: nope:y}}\n", "b.yaml:4:17: no input is called 'nope'"),
+    ],
+)
+def test_a_mistake_beside_like_has_its_place(project: Project, body: str, said: str) -> None:
+    project.recipe("src", "build: {shell: 'true'}\n")
+    project.recipe("kernel", "inputs: [{image: src, as: k}]\nbuild: {shell: 'true'}\n")
+    project.recipe("flavours", "variants: {one: , two: }\nbuild: {shell: 'true'}\n")
+    project.recipe("b", body)
+    (text,) = problems(project)
+    assert text.startswith(said)
+
+
+def test_a_mistake_in_the_recipe_that_others_are_like_is_told_once(project: Project) -> None:
+    project.recipe("a", "build: {}\n")
+    project.recipe("b", "like: a\n")
+    project.recipe("c", "like: b\n")
+    (text,) = problems(project)
+    assert text.startswith("a.yaml:3:1: ")
+
+
+def test_of_recipes_like_each_other_each_is_told(project: Project) -> None:
+    for name, other in (("a", "b"), ("b", "a"), ("c", "a")):
+        project.recipe(name, f"like: {other}\n")
+    assert problems(project) == [
+        "a.yaml:3:1: recipes are like each other: a -> b -> a",
+        "b.yaml:3:1: recipes are like each other: b -> a -> b",
     ]
