@@ -87,7 +87,7 @@ class Unfixed(NamedTuple):
 
 @pytest.fixture
 def without_fix(tmp_path: Path) -> Callable[[str], Unfixed]:
-    """Return a builder of the fixed kernel with one of its patches left out, built by the recipe of the others."""
+    """Return a builder of the fixed kernel, and of what its dom0 runs, with one patch (`linux/0001`) left out."""
 
     def build(patch: str) -> Unfixed:
         folder = tmp_path / "images"
@@ -95,8 +95,8 @@ def without_fix(tmp_path: Path) -> Callable[[str], Unfixed]:
             shutil.copytree(PROJECT / "images" / part, folder / part)
         for part in ("payloads", "mutants"):
             shutil.copytree(PROJECT / "tests" / part, tmp_path / "tests" / part)
-        recipe = folder / "recipes/linux-970.yaml"
-        kept = [line for line in recipe.read_text().splitlines() if f"linux/{patch}-" not in line]
+        recipe = folder / "recipes" / f"{patch.partition('/')[0]}-970.yaml"
+        kept = [line for line in recipe.read_text().splitlines() if f"- {patch}-" not in line]
         assert len(kept) == len(recipe.read_text().splitlines()) - 1
         recipe.write_text("\n".join(kept) + "\n")
         kernel, initrd = "linux-970-fixed", "initramfs-dom0-970-fixed"

@@ -24,7 +24,7 @@ FIXED = "linux-970-fixed"
 def test_the_first_fix_reverted_is_a_new_failure(
     testbed: Start, without_fix: Callable[[str], Unfixed], tmp_path: Path
 ) -> None:
-    planted = without_fix("0001").kernel
+    planted = without_fix("linux/0001").kernel
     fixed = images.ensure([FIXED])[FIXED].file(KERNEL)
 
     def run(kernel: Path, *more: str) -> tuple[int, str]:

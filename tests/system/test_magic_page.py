@@ -35,7 +35,7 @@ def _emulated(g5: Simulator) -> tuple[bool, int]:
 
 
 def test_a_guest_that_finds_the_page_is_trapped_less(without_fix: Callable[[str], Unfixed]) -> None:
-    kernel, initrd = (str(path) for path in without_fix("0006"))
+    kernel, initrd = (str(path) for path in without_fix("linux/0006"))
     found, few = _emulated(Simulator.start("g5", kernel="fixed"))
     missed, many = _emulated(Simulator.start("g5", kernel=kernel, initrd=initrd))
     assert (found, missed) == (True, False)
@@ -47,7 +47,9 @@ def test_a_kernel_that_tells_nobody_of_the_page_loses_its_saved_guest(
     testbed: Start, without_fix: Callable[[str], Unfixed], tmp_path: Path
 ) -> None:
     report = tmp_path / "m.json"
-    child = testbed("run", "save-restore", "-p", "g5", "-k", str(without_fix("0007").kernel), "--json", str(report))
+    child = testbed(
+        "run", "save-restore", "-p", "g5", "-k", str(without_fix("linux/0007").kernel), "--json", str(report)
+    )
     output, _ = child.communicate()
     assert child.returncode == 1, output
     (cell,) = json.loads(report.read_text())["cells"]
@@ -55,3 +57,18 @@ def test_a_kernel_that_tells_nobody_of_the_page_loses_its_saved_guest(
     # It can be saved; what comes of it elsewhere never answers.
     assert [step["title"] for step in steps if step["verdict"] in ("fail", "timeout")] == ["restore u1"]
     assert cell["status"] == "close"
+
+
+@pytest.mark.parametrize("left_out", ["linux/0008", "qemu/0003"])
+def test_a_plugged_cpu_needs_a_page_and_a_hash_table(
+    testbed: Start, without_fix: Callable[[str], Unfixed], tmp_path: Path, left_out: str
+) -> None:
+    report = tmp_path / "m.json"
+    kernel, initrd = (str(path) for path in without_fix(left_out))
+    child = testbed("run", "cpu-hotplug", "-p", "g5", "-k", kernel, "--initrd", initrd, "--json", str(report))
+    output, _ = child.communicate()
+    assert child.returncode == 1, output
+    (cell,) = json.loads(report.read_text())["cells"]
+    assert cell["status"] == "no"
+    # Without its page it runs into what is no code, or stands; without the table it has no instruction to begin with.
+    assert "vcpu-set u1" in cell["message"]
