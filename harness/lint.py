@@ -79,5 +79,6 @@ _CHECKS: dict[str, Callable[[Path], object]] = {
     "kernels": load_one,
     "consoles": _platform,
     "build": _recipe,
+    "like": _recipe,
     "expectations": load_expectations,
 }

@@ -61,6 +61,10 @@ class CpuLost(InfraError):
     """QEMU put a CPU to sleep and does not wake it (sim/lost.py)."""
 
 
+class ControllerHidden(InfraError):
+    """An interrupt controller is out of its kernel's reach for ever, through QEMU's fault (sim/hidden.py)."""
+
+
 class QmpFailed(SimError):
     """QEMU answered a QMP command with an error, or hung up. `kind` is QMP's error class, if it sent one."""
 

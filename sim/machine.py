@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from base.errors import TestbedError
+from sim import hidden
 from sim.alarms import linux_alarms
 from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
@@ -109,6 +110,9 @@ class Machine:
             threads = {cpu["cpu-index"]: cpu["thread-id"] for cpu in cpus}
             self._watch = Watch(self.qmp, self.process.pid, threads)
             self._watcher = asyncio.create_task(self._watch_cpus(self._watch), name="CPUs that QEMU loses")
+        elif controller := self.spec.platform.interrupt_controller:
+            watched = hidden.watch(self.qmp, controller, self.process.pid, self._vcpus, self.process.exited)
+            self._watcher = asyncio.create_task(watched, name="an interrupt controller that is hidden")
 
     async def stop(self) -> None:
         """End the machine and close what belongs to it. May be called again, and after a failed start."""
@@ -204,8 +208,8 @@ class Machine:
         """Wait for `work`, but not beyond its budget, an alarm on any console, or the machine's end.
 
         `speaker` is the console to which the budget's `silence` applies.
-        Raises what `work` raises, GuestAlarm, DeadlineExpired, NoOutput, CpuLost, HostStarved, or what the end means:
-        MachineStopped, QemuCrashed, QemuKilled, QemuRefused.
+        Raises what `work` raises, GuestAlarm, DeadlineExpired, NoOutput, HostStarved, what QEMU did to the machine
+        (CpuLost, ControllerHidden), or what its end means: MachineStopped, QemuCrashed, QemuKilled, QemuRefused.
         """
         task = asyncio.create_task(work, name=what)
         stop = asyncio.create_task(self.qmp.event("SHUTDOWN"))
@@ -264,9 +268,9 @@ class Machine:
                 self.woken += len(lost)
 
     def _raise_lost(self, what: str) -> None:
-        if self._watch is not None and self._watcher is not None and self._watcher.done():
+        if self._watcher is not None and self._watcher.done():
             error = self._watcher.exception()
-            if isinstance(error, QmpFailed | StubRefused | TimeoutError):
+            if self._watch is not None and isinstance(error, QmpFailed | StubRefused | TimeoutError):
                 raise _cpu_lost(what, self._watch.suspected, str(error) or "no answer") from error
             if error is not None:
                 raise error

@@ -79,6 +79,8 @@ class Platform(Named):
     the deadlines of verbs and scenarios allow for.
     `accelerators` are what may run it (QEMU's names), the best first; all but `tcg` are tried before they are used.
     `simulated_cpu` are properties that its CPU has under `tcg` alone, as QEMU's `-cpu` takes them.
+    `interrupt_controller` is the PCI device (`vendor:device`) that its interrupt controller is part of and that its
+    kernel may hide from itself (sim/hidden.py), "" if there is none.
     """
 
     title: str
@@ -88,6 +90,7 @@ class Platform(Named):
     machine: str
     cpu: str
     simulated_cpu: str = ""
+    interrupt_controller: Annotated[str, Field(pattern=r"^([0-9a-f]{4}:[0-9a-f]{4})?$")] = ""
     memory: Annotated[int, Field(gt=0)]
     cpus: Annotated[int, Field(gt=0)] = 1
     max_cpus: Annotated[int, Field(gt=0)]

@@ -1,0 +1,76 @@
+"""A machine whose interrupt controller is out of its kernel's reach for ever: a fault of the simulator's.
+
+On mac99 the controller (OpenPIC) is in a PCI device, mac-io. Linux has PCI devices not decode their addresses while it
+sizes their BARs. An interrupt that comes then can be neither read nor ended: it comes again and again. A real G5's is
+not sized, and QEMU's would hardly ever interrupt at that time, but for a source of its OpenPIC (10.0.13;
+`write_IRQreg_ivpr` in hw/intc/openpic.c) that stays pending when it becomes level-sensitive: it interrupts up to a
+second without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sim.deadline import STIRS, read_usage
+from sim.errors import ControllerHidden, QmpFailed
+from sim.qmp import Qmp
+
+# How often QEMU is asked (s), and so long its answer is waited for.
+LOOK_EVERY = 1.0
+PATIENCE = 5.0
+# Linux hides a device for some 0.1 ms. One that is hidden at each look for so long (s) stays so.
+HIDDEN_AFTER = 3.0
+# What QMP calls the address of a region that is not mapped (PCI_BAR_UNMAPPED, as a signed number).
+UNMAPPED = -1
+
+
+async def watch(qmp: Qmp, device: str, pid: int, vcpus: Sequence[int], exited: asyncio.Future[Any]) -> None:
+    """Look at a PCI device (`vendor:device`, in hexadecimal) until QEMU ends, or the device is hidden for good.
+
+    `vcpus` are the threads of the process `pid` that run the machine. Raises ControllerHidden.
+    """
+    since, ran = 0.0, 0.0
+    while not exited.done():
+        await asyncio.wait({exited}, timeout=LOOK_EVERY)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                is_hidden = hidden(await qmp.probe("query-pci"), device)
+        except (QmpFailed, TimeoutError):
+            continue  # a QEMU that does not answer shows in other ways
+        now = time.monotonic()
+        if not is_hidden:
+            since = 0.0
+        elif not since:
+            since, ran = now, read_usage(pid, vcpus).ran
+        # A machine that did not run meanwhile only waits for a processor of the host, or stands still on purpose.
+        elif now - since >= HIDDEN_AFTER and read_usage(pid, vcpus).ran - ran >= STIRS:
+            raise ControllerHidden(
+                "an interrupt came while the kernel had hidden the device in which its interrupt controller is: "
+                "it can never be ended",
+                hint="a fault of the simulator, which says nothing about what runs on it: docs/findings.md; "
+                "`--qemu fixed` does not have it",
+            )
+
+
+def hidden(buses: Sequence[Mapping[str, Any]], device: str) -> bool:
+    """Whether no memory of a PCI device is mapped, by the answer to QMP's `query-pci`; False if there is none."""
+    vendor, number = (int(word, 16) for word in device.split(":"))
+    addresses = [
+        region["address"]
+        for found in _devices(buses)
+        if (found["id"]["vendor"], found["id"]["device"]) == (vendor, number)
+        for region in found["regions"]
+        if region["type"] == "memory"
+    ]
+    return bool(addresses) and all(address == UNMAPPED for address in addresses)
+
+
+def _devices(buses: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for bus in buses:
+        for device in bus["devices"]:
+            yield device
+            # Behind a bridge there is another bus.
+            yield from _devices([device["pci_bridge"]] if "devices" in device.get("pci_bridge", {}) else [])
