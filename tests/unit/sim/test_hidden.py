@@ -61,8 +61,7 @@ class _Qmp:
 def _watched(qmp: _Qmp, monkeypatch: pytest.MonkeyPatch, *, runs: bool = True) -> int:
     """Watch until it raises or has asked 60 times; returns how often it has."""
     monkeypatch.setattr(hidden, "LOOK_EVERY", 0.005)
-    monkeypatch.setattr(hidden, "HIDDEN_AFTER", 0.1)
-    monkeypatch.setattr(hidden, "STIRS", 0.0 if runs else 1000.0)
+    monkeypatch.setattr(hidden, "HIDDEN_AFTER", 0.0 if runs else 1000.0)
 
     async def scene() -> None:
         exited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,5 +88,9 @@ def test_one_that_is_only_being_sized_is_none(monkeypatch: pytest.MonkeyPatch) -
     assert _watched(_Qmp(*[_buses(MAC_IO), mapped] * 30), monkeypatch) >= 60
 
 
-def test_a_machine_that_does_not_run_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _watched(_Qmp(_buses(MAC_IO)), monkeypatch, runs=False) >= 60
+def test_a_machine_that_hardly_runs_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _watched(_Qmp(_buses(), _buses(MAC_IO)), monkeypatch, runs=False) >= 60
+
+
+def test_one_that_no_firmware_has_found_yet_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _watched(_Qmp(_buses(MAC_IO)), monkeypatch) >= 60
