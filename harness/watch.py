@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from types import TracebackType
@@ -29,6 +30,7 @@ class RunWatcher:
         self._cells = run.directory / "cells"
         self._report = report
         self._offsets: dict[Path, int] = {}
+        self._ended: set[str] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="run-watcher")
 
@@ -49,14 +51,20 @@ class RunWatcher:
 
     def look(self) -> None:
         """Report what has been written since the last look."""
-        for path in sorted(self._cells.glob(f"*/{JOURNAL}")):
-            with path.open("rb") as stream:
+        folders = {folder.name for folder in self._cells.iterdir()} if self._cells.exists() else set()
+        for folder in sorted(folders - self._ended):
+            path = self._cells / folder / JOURNAL
+            # A folder may be there before its journal.
+            with suppress(FileNotFoundError), path.open("rb") as stream:
                 stream.seek(self._offsets.get(path, 0))
                 for line in stream:
                     if not line.endswith(b"\n"):
                         break
                     self._offsets[path] = self._offsets.get(path, 0) + len(line)
-                    self._tell(split_folder(path.parent.name)[0], json.loads(line))
+                    entry = json.loads(line)
+                    self._tell(split_folder(folder)[0], entry)
+                    if entry["kind"] == "cell-end":
+                        self._ended.add(folder)
 
     def _tell(self, cell: str, entry: dict[str, Any]) -> None:
         task = cell_task(cell)

@@ -81,3 +81,8 @@ def test_the_journals_of_a_run_are_followed(tmp_path: Path) -> None:
         ("failed", "fail, no (why more)"),
     ]
     assert events[-1].elapsed == 4.5
+    # A cell that has ended is not looked at again; a folder may be there before its journal.
+    (folder / "journal.jsonl").write_text("no JSON\n" * 1000)
+    (run.directory / "cells" / "t.g5.kvm-pr.fixed").mkdir()
+    watcher.look()
+    assert len(events) == 3
