@@ -18,7 +18,6 @@ from sim.platform import Architecture
 _IMAGE = re.compile(r"^qemu-(x86-)?([\w.+-]+)$")
 # ... but for the one that dom0 runs.
 _INSIDE = "qemu-970"
-_DEBIANS = re.compile(r"\d+\.")
 _PACKAGES = ("qemu-system-ppc", "qemu-system-x86", "qemu")
 # Debian's versions: [epoch:]upstream[+repack][-revision].
 _UPSTREAM = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)")
@@ -79,12 +78,13 @@ def own_version(path: Path) -> str:
 
 
 def image_version(artifact: Artifact) -> str:
-    """Return the upstream version of the outer QEMU in an image, from its package's; a patched one has its word behind.
+    """Return the upstream version of the outer QEMU in an image; one built from source has its word behind.
 
     Raises InfraError.
     """
     for origin in artifact.provenance.inputs:
         if origin.name in _PACKAGES and (found := _UPSTREAM.match(origin.version)):
-            named = _IMAGE.match(artifact.name)
-            return found[1] if named is None or _DEBIANS.match(named[2]) else f"{found[1]}+{named[2]}"
+            if origin.kind != "source":
+                return found[1]
+            return f"{found[1]}+{artifact.name.removeprefix('qemu-').removeprefix('x86-')}"
     raise InfraError(f"image {artifact.name} does not record the version of {' or '.join(_PACKAGES)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from types import TracebackType
@@ -54,8 +53,9 @@ class RunWatcher:
         folders = {folder.name for folder in self._cells.iterdir()} if self._cells.exists() else set()
         for folder in sorted(folders - self._ended):
             path = self._cells / folder / JOURNAL
-            # A folder may be there before its journal.
-            with suppress(FileNotFoundError), path.open("rb") as stream:
+            if not path.exists():  # the folder is there before its journal
+                continue
+            with path.open("rb") as stream:
                 stream.seek(self._offsets.get(path, 0))
                 for line in stream:
                     if not line.endswith(b"\n"):

@@ -73,8 +73,8 @@ def _merge(base: Recipe, own: Derived, document: Document) -> tuple[Recipe, dict
         if index is None:
             places[at] = document.places[("like",)]
             return
-        moved = {loc: place for loc, place in document.places.items() if loc[:2] == ("inputs", index)}
-        places.update({(*at, *loc[2:]): place for loc, place in moved.items()})
+        own_places = document.places.items()
+        places.update({(*at, *loc[2:]): place for loc, place in own_places if loc[:2] == ("inputs", index)})
 
     left = dict(enumerate(own.inputs))
     for item in base.inputs:

@@ -10,16 +10,13 @@ second without end.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sim.deadline import read_usage
-from sim.errors import ControllerHidden, QmpFailed
+from sim.errors import ControllerHidden
+from sim.lost import PATIENCE
 from sim.qmp import Qmp
 
-# How often QEMU is asked (s), and so long its answer is waited for.
-LOOK_EVERY = 1.0
-PATIENCE = 5.0
 # Hidden at each look while the machine's CPUs ran for so long (s), a device stays so. Linux hides it for some 0.1 ms;
 # after a reset OpenBIOS needs 0.3 s to find it.
 HIDDEN_AFTER = 4.0
@@ -27,27 +24,30 @@ HIDDEN_AFTER = 4.0
 UNMAPPED = -1
 
 
-async def watch(qmp: Qmp, device: str, pid: int, vcpus: Sequence[int], exited: asyncio.Future[Any]) -> None:
-    """Look at a PCI device (`vendor:device`, in hexadecimal) until QEMU ends, or what was there is hidden for good.
+class ControllerWatch:
+    """Looks at a PCI device (`vendor:device`, in hexadecimal) from time to time.
 
-    `vcpus` are the threads of the process `pid` that run the machine. Raises ControllerHidden.
+    `ran` tells for how long (s) the machine's CPUs have run.
     """
-    found = False
-    ran: float | None = None
-    while not exited.done():
-        await asyncio.wait({exited}, timeout=LOOK_EVERY)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                is_hidden = hidden(await qmp.probe("query-pci"), device)
-        except (QmpFailed, TimeoutError):
-            continue  # a QEMU that does not answer shows in other ways
+
+    def __init__(self, qmp: Qmp, device: str, ran: Callable[[], float]) -> None:
+        self._qmp = qmp
+        self._device = device
+        self._ran = ran
+        self._found = False
+        self._hidden_at: float | None = None
+
+    async def look(self) -> None:
+        """Raise ControllerHidden if the device was there and is hidden for good; QmpFailed, TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            is_hidden = hidden(await self._qmp.probe("query-pci"), self._device)
         if not is_hidden:
-            found, ran = True, None
-        elif not found:
-            continue  # the firmware has not got so far
-        elif ran is None:
-            ran = read_usage(pid, vcpus).ran
-        elif read_usage(pid, vcpus).ran - ran >= HIDDEN_AFTER:
+            self._found, self._hidden_at = True, None
+        elif not self._found:
+            return  # the firmware has not got so far
+        elif self._hidden_at is None:
+            self._hidden_at = self._ran()
+        elif self._ran() - self._hidden_at >= HIDDEN_AFTER:
             raise ControllerHidden(
                 "an interrupt came while the kernel had hidden the device in which its interrupt controller is: "
                 "it can never be ended",
@@ -71,7 +71,7 @@ def hidden(buses: Sequence[Mapping[str, Any]], device: str) -> bool:
 
 def _devices(buses: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for bus in buses:
-        for device in bus["devices"]:
+        for device in bus.get("devices", ()):
             yield device
-            # Behind a bridge there is another bus.
-            yield from _devices([device["pci_bridge"]] if "devices" in device.get("pci_bridge", {}) else [])
+            if "pci_bridge" in device:
+                yield from _devices([device["pci_bridge"]])

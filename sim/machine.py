@@ -7,18 +7,18 @@ import contextlib
 import shlex
 import socket
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from base.errors import TestbedError
-from sim import hidden
 from sim.alarms import linux_alarms
 from sim.autopsy import PATIENCE, examine
 from sim.console import CHUNK, Console, ConsoleClosed
 from sim.deadline import Budget, Meter, Usage, read_usage
 from sim.errors import CpuLost, DeadlineExpired, GuestAlarm, MachineStopped, QemuKilled, QmpFailed
+from sim.hidden import ControllerWatch
 from sim.lost import LostCpu, Watch, wake
 from sim.platform import DOM0
 from sim.qemu import QemuProcess
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 # How often a wait looks at its budget (s); what is waited for itself arrives as an event.
 WATCH_EVERY = 0.25
-# How often a machine whose CPUs can be lost is asked for them (s).
+# How often a machine is asked for what QEMU may have done to it (s).
 LOOK_EVERY = 1.0
 # From the start of the process to QMP's greeting.
 GREETING = Budget(work=30, idle=30, wall=120)
@@ -111,8 +111,8 @@ class Machine:
             self._watch = Watch(self.qmp, self.process.pid, threads)
             self._watcher = asyncio.create_task(self._watch_cpus(self._watch), name="CPUs that QEMU loses")
         elif controller := self.spec.platform.interrupt_controller:
-            watched = hidden.watch(self.qmp, controller, self.process.pid, self._vcpus, self.process.exited)
-            self._watcher = asyncio.create_task(watched, name="an interrupt controller that is hidden")
+            hidden = ControllerWatch(self.qmp, controller, lambda: self.usage.ran)
+            self._watcher = asyncio.create_task(self._watch_controller(hidden), name="a hidden interrupt controller")
 
     async def stop(self) -> None:
         """End the machine and close what belongs to it. May be called again, and after a failed start."""
@@ -250,22 +250,32 @@ class Machine:
                     pending.cancel()
                     await asyncio.wait({pending})
 
+    async def _looks(self, look: Callable[[], Awaitable[T]]) -> AsyncIterator[T]:
+        """Yield what looks tell, one after the other, until QEMU ends."""
+        while not self.process.exited.done():
+            await asyncio.wait({self.process.exited}, timeout=LOOK_EVERY)
+            try:
+                told = await look()
+            except (QmpFailed, TimeoutError):
+                continue  # a QEMU that does not answer shows in other ways
+            yield told
+
     async def _watch_cpus(self, watch: Watch) -> None:
         """Wake CPUs that QEMU has put to sleep by mistake, whoever waits for what meanwhile, until QEMU ends.
 
         Raises QmpFailed, StubRefused, TimeoutError when one cannot be woken.
         """
-        while not self.process.exited.done():
-            await asyncio.wait({self.process.exited}, timeout=LOOK_EVERY)
-            try:
-                lost = await watch.look()
-            except (QmpFailed, TimeoutError):
-                continue  # a QEMU that does not answer shows in other ways
+        async for lost in self._looks(watch.look):
             if lost:
                 with await self.open_debugger() as stub:
                     await wake(lost, stub)
                 await self.close_debugger()
                 self.woken += len(lost)
+
+    async def _watch_controller(self, watch: ControllerWatch) -> None:
+        """Look at the interrupt controller until QEMU ends. Raises ControllerHidden."""
+        async for _ in self._looks(watch.look):
+            pass
 
     def _raise_lost(self, what: str) -> None:
         if self._watcher is not None and self._watcher.done():

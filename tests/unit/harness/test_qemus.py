@@ -40,5 +40,7 @@ def test_ours_does_not_count_as_the_one_that_it_was_made_of(monkeypatch: pytest.
     assert image_version(_built(monkeypatch, "qemu-x86-10.0", debian)) == "10.0.13"
     source = Origin("source", "qemu", "1:10.0.13+ds-0+deb13u1", "")
     assert image_version(_built(monkeypatch, "qemu-970hv", source)) == "10.0.13+970hv"
+    assert image_version(_built(monkeypatch, "qemu-10.1-mine", source)) == "10.0.13+10.1-mine"
+    assert image_version(_built(monkeypatch, "qemu-x86-mine", source)) == "10.0.13+mine"
     with pytest.raises(InfraError, match="does not record the version"):
         image_version(_built(monkeypatch, "qemu-10.0"))
