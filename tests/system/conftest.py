@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import images
-from base.paths import PROJECT
+from base.paths import PROJECT, cache_root
 from harness.display import Display
 from harness.hypervisor import KERNEL
 from harness.plan import Choice, plan
@@ -20,6 +20,7 @@ from harness.runspec import RunSpec
 from harness.scenario import load_heads, load_scenario
 from harness.specs import make_spec
 from images.catalogue import load_catalogue
+from sim.templates import TemplateStore
 
 HEAD = "feature: domu-boot\nsummary: s\ndomus: [u1]\n"
 
@@ -52,6 +53,18 @@ def spec_for(tmp_path: Path) -> Callable[..., RunSpec]:
         return make_spec(cell, "test")
 
     return make
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemplateStore:
+    """Return a store of templates of the test's own, beside the images of all."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for path in cache_root().iterdir():
+        if path.name != "templates":
+            (cache / path.name).symlink_to(path)
+    monkeypatch.setenv("TESTBED_CACHE", str(cache))
+    return TemplateStore()
 
 
 @pytest.fixture

@@ -8,6 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.runspec import RunSpec
+from harness.worker import run_cell
+from sim.templates import TemplateStore
+
+Make = Callable[..., RunSpec]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -23,6 +30,27 @@ def test_a_breakpoint_in_a_nested_domu_is_hit(testbed: Start, tmp_path: Path) ->
     journal = (Path(cell["directory"]) / "journal.jsonl").read_text().splitlines()
     ended = [entry for entry in map(json.loads, journal) if entry["kind"] == "step-end"]
     assert "sys_sethostname" in next(entry["message"] for entry in reversed(ended) if entry["verdict"] == "pass")
+
+
+@pytest.mark.parametrize(("qemu", "goes_on"), [("fixed", True), ("10.0", False)])
+def test_a_machine_that_is_saved_keeps_its_nested_domu(
+    qemu: str, goes_on: bool, spec_for: Make, store: TemplateStore, tmp_path: Path
+) -> None:
+    """With Debian's QEMU 10.0 no domU answers any more: the template is tried, and no cell starts from it."""
+    steps = "prepare: [boot-dom0, {create: {domain: u1}}, {boots: u1}]\nsteps: [answers: u1]\n"
+    column = {"platform": "pseries-power9", "hypervisor": "kvm-hv", "kernel": "debian"}
+    spec = spec_for(steps, **column, qemu=qemu, templates="make")
+    (tmp_path / "made").mkdir()
+    assert run_cell(spec, tmp_path / "made").status == "yes"
+    saved = {template.label.partition(": ")[2]: template for template in store.all()}
+    assert {steps: not template.unusable for steps, template in saved.items()} == {
+        "boot-dom0": True,
+        "boot-dom0, create u1, boots u1": goes_on,
+    }
+    if goes_on:
+        (tmp_path / "started").mkdir()
+        again = run_cell(spec, tmp_path / "started")
+        assert (again.status, again.facts["start"]) == ("yes", f"template {saved[max(saved, key=len)].name}")
 
 
 def _run(testbed: Start, table: Path, scenario: str, platform: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from base.paths import cache_root
 from harness.runspec import RunSpec
 from harness.worker import run_cell
 from results.journal import JOURNAL, read_journal
@@ -18,18 +17,6 @@ from sim.templates import TemplateStore
 Make = Callable[..., RunSpec]
 DRAWS = "  - run: {domain: dom0, command: head -c 8 /dev/urandom | od -An -tx8}\n"
 LIVES = "prepare: [boot-dom0]\nsteps:\n  - answers: dom0\n" + DRAWS + "  - run: {domain: dom0, command: date +%s}\n"
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TemplateStore:
-    """Return a store of the test's own, beside the images of all."""
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    for path in cache_root().iterdir():
-        if path.name != "templates":
-            (cache / path.name).symlink_to(path)
-    monkeypatch.setenv("TESTBED_CACHE", str(cache))
-    return TemplateStore()
 
 
 def _run(spec: RunSpec, directory: Path) -> Result:
