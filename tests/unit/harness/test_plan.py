@@ -32,6 +32,14 @@ def test_every_platform_and_column_gives_a_cell_with_a_name_of_its_own() -> None
     assert len({cell.id().id for cell in cells}) == len(cells) == wanted
 
 
+@pytest.mark.parametrize("platform", ["g5", "pseries-970"])
+def test_every_row_has_a_cell_in_each_column_of_the_970(platform: str) -> None:
+    """Perhaps one that is n/a, with the reason: none is left `untested` by a whole run."""
+    cells = plan(load_heads().values(), Choice(platform, "kvm-pr"))
+    for kernel in load_hypervisors()["kvm-pr"].kernels:
+        assert {cell.scenario.feature for cell in cells if cell.kernel == kernel} == set(load_features().names())
+
+
 def test_where_a_hypervisor_lacks_what_a_scenario_needs_it_is_not_applicable() -> None:
     scenario = Scenario(name="s", feature="f", summary="", needs=("hash-mmu",))
     reasons = {cell.hypervisor.name: cell.not_applicable for cell in plan([scenario], Choice())}
