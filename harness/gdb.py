@@ -176,10 +176,11 @@ class Gdb:
 
     @contextlib.asynccontextmanager
     async def as_kernel(self) -> AsyncIterator[None]:
-        """Reach the kernel's memory in the block, wherever the domain stopped.
+        """Reach what the kernel's linear mapping has in the block, wherever the domain stopped.
 
         QEMU translates addresses in the mode of the moment, and a program may not see its kernel. Where QEMU does
-        so (not under KVM, there it does not look at the mode), the block has the kernel's mode.
+        so (not under KVM, there it does not look at the mode), the block has real mode: a guest of KVM-PR runs as a
+        program of dom0's, but in segments of its own, in which no mode shows the kernel.
         """
         try:
             await self.read(KERNEL_START, 4)
@@ -191,7 +192,7 @@ class Gdb:
         if not msr:
             yield
             return
-        await self.evaluate(f"$msr = {msr & ~MSR_PR | MSR_IR | MSR_DR:#x}")
+        await self.evaluate(f"$msr = {msr & ~(MSR_PR | MSR_IR | MSR_DR):#x}")
         yield
         await self.evaluate(f"$msr = {msr:#x}")
 
