@@ -34,7 +34,7 @@ def test_what_is_to_be_built_and_how_each_machine_starts(tmp_path: Path) -> None
 
 
 def test_a_screen_takes_the_place_of_nographic() -> None:
-    (cell,) = plan([load_scenario(FOLDER / "screen.yaml")], Choice(kernel="fixed"))
+    (cell,) = plan([load_scenario(FOLDER / "screen.yaml")], Choice("g5", kernel="fixed"))
     words = command(cell)
     assert "-nographic" not in words
     assert "VGA,romfile=" in words

@@ -213,13 +213,19 @@ def test_a_console_on_a_pty(tmp_path: Path) -> None:
     ("scenario", "platform", "said"),
     [
         ("smp-hypervisor-4", "g5", "g5 has at most 1 CPU, the scenario is about 4"),
-        ("screen", "pseries-970", "screen is not about pseries-970, but g5"),
+        ("screen", "pseries-970", "pseries-970 has no screen, the scenario is about it"),
     ],
 )
 def test_a_scenario_that_makes_no_sense_on_a_platform_is_refused(scenario: str, platform: str, said: str) -> None:
     own = load_scenario(FOLDER / f"{scenario}.yaml")
     with pytest.raises(UsageError, match=said):
         Wish(platform, Choice(platform=platform), own=own).plan()
+
+
+def test_a_scenario_for_another_platform_is_refused() -> None:
+    own = load_scenario(FOLDER / "virtual-disk.yaml").model_copy(update={"platforms": ("g5",)})
+    with pytest.raises(UsageError, match="virtual-disk is not about pseries-970, but g5"):
+        Wish("pseries-970", Choice(platform="pseries-970"), own=own).plan()
 
 
 def test_what_is_wished_for_is_added_to_a_scenario_of_ones_own() -> None:
