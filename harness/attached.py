@@ -48,7 +48,7 @@ async def attached(cell: Cell, name: str) -> AsyncIterator[tuple[Gdb, Stop]]:
     host = cell.host(name) if cell.is_host(name) else cell.domain(name).host
     assert cell.debugger is not None
     log = host.machine.evidence / "gdb" / f"{name}.mi"
-    async with at_stub(cell.debugger, stub.symbols, stub.end, log) as gdb:
+    async with at_stub(cell.debugger, stub.symbols, stub.end, log, by_mode=cell.is_host(name)) as gdb:
         # Before it attaches, gdb reads from the file with the symbols.
         built = await banner_of(gdb)
         stop = await gdb.attach()

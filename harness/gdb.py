@@ -65,10 +65,14 @@ class Stop:
 
 
 class Gdb:
-    """A running gdb. Everything said goes to its transcript; waits have no deadline of their own."""
+    """A running gdb. Everything said goes to its transcript; waits have no deadline of their own.
 
-    def __init__(self, process: asyncio.subprocess.Process, transcript: TextIO) -> None:
+    `by_mode`: the stub translates addresses in the mode that the CPU is in (see `as_kernel`).
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, transcript: TextIO, *, by_mode: bool) -> None:
         self._process = process
+        self._by_mode = by_mode
         self._transcript = transcript
         self._stops: list[Stop] = []
         self._number = 0
@@ -76,7 +80,7 @@ class Gdb:
         self._attached = False
 
     @classmethod
-    async def start(cls, debugger: Debugger, symbols: Path, folder: Path, transcript: TextIO) -> Self:
+    async def start(cls, debugger: Debugger, symbols: Path, folder: Path, transcript: TextIO, *, by_mode: bool) -> Self:
         """Start gdb in a folder, with the symbols of a kernel. Raises InfraError when it cannot be run."""
         argv = ["setpriv", "--pdeathsig", "KILL", "--", *debugger.command, "--nx", "--quiet", "--interpreter=mi3"]
         argv += [word for setting in SETTINGS for word in ("-iex", setting)]
@@ -94,7 +98,7 @@ class Gdb:
             )
         except OSError as error:
             raise InfraError(f"cannot run {argv[0]}: {error.strerror}", hint="see `./testbed doctor`") from error
-        return cls(process, transcript)
+        return cls(process, transcript, by_mode=by_mode)
 
     async def command(self, text: str) -> dict[str, Any]:
         """Give one command and return its results. Raises GdbRefused, InfraError when gdb is gone."""
@@ -178,18 +182,12 @@ class Gdb:
     async def as_kernel(self) -> AsyncIterator[None]:
         """Reach what the kernel's linear mapping has in the block, wherever the domain stopped.
 
-        QEMU translates addresses in the mode of the moment, and a program may not see its kernel. Where QEMU does
-        so (not under KVM, there it does not look at the mode), the block has real mode: a guest of KVM-PR runs as a
-        program of dom0's, but in segments of its own, in which no mode shows the kernel.
+        A simulator translates addresses in the mode of the moment; QEMU under KVM does not look at it. A program may
+        not see its kernel, and a guest of KVM-PR, which runs as a program of dom0's, has segments of its own, where
+        those addresses are nothing or its own kernel's. A block that begins in problem state therefore has real mode.
         """
-        try:
-            await self.read(KERNEL_START, 4)
-            msr = 0
-        except GdbRefused:
-            msr = (await self.registers())["msr"]
-            if not msr & MSR_PR:
-                raise
-        if not msr:
+        msr = (await self.registers())["msr"]
+        if not self._by_mode or not msr & MSR_PR:
             yield
             return
         await self.evaluate(f"$msr = {msr & ~(MSR_PR | MSR_IR | MSR_DR):#x}")
@@ -251,7 +249,9 @@ def _stop(values: dict[str, Any]) -> Stop:
 
 
 @contextlib.asynccontextmanager
-async def at_stub(debugger: Debugger, symbols: Path, end: socket.socket, log: Path) -> AsyncIterator[Gdb]:
+async def at_stub(
+    debugger: Debugger, symbols: Path, end: socket.socket, log: Path, *, by_mode: bool
+) -> AsyncIterator[Gdb]:
     """Start a gdb whose address `stub` leads to `end`, a connected socket; both are gone when the block ends.
 
     The block begins before gdb attaches. Raises InfraError.
@@ -260,7 +260,7 @@ async def at_stub(debugger: Debugger, symbols: Path, end: socket.socket, log: Pa
     with tempfile.TemporaryDirectory(dir=log.parent) as name, log.open("a") as transcript:
         folder = Path(name)
         async with relayed(folder, end):
-            gdb = await Gdb.start(debugger, symbols, folder, transcript)
+            gdb = await Gdb.start(debugger, symbols, folder, transcript, by_mode=by_mode)
             try:
                 yield gdb
             finally:

@@ -109,10 +109,11 @@ steps:
 STOPS = {"dom0": 12, "u1": 1}
 
 
-@pytest.mark.parametrize(("domain", "worker"), [("dom0", "dom0"), ("u1", "u1")])
+@pytest.mark.parametrize(("domain", "worker"), [("dom0", "dom0"), ("u1", "u1"), ("dom0", "u1")])
 def test_a_domain_that_is_stopped_in_a_program(
     domain: str, worker: str, spec_for: Make, result_of: Callable[[RunSpec], Result], tmp_path: Path
 ) -> None:
+    """To dom0 its guest is one too, but for the segments that it runs in."""
     domu = "  - create: u1\n  - boots: u1\n" if worker == "u1" else ""
     busy = "while :; do :; done >/dev/null 2>&1 &"
     # Where a stop lands is chance: on a busy host a timer's interrupt has often come meanwhile.
