@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import lzma
 import posixpath
+import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from elftools.common.exceptions import ELFError
@@ -95,7 +96,7 @@ class Modules:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files = {_module_name(path): path for path in sorted(folder.rglob("*.ko*"))}
+        self._files = {module_name(path): path for path in sorted(folder.rglob("*.ko*"))}
 
     def closure(self, names: Iterable[str]) -> dict[str, tuple[bytes, tuple[str, ...]]]:
         """Return modules with all they depend on: path below the folder (without `.xz`) -> content, paths it needs.
@@ -122,15 +123,16 @@ class Modules:
         return str(self._files[name].relative_to(self._folder)).removesuffix(".xz")
 
 
-def _module_name(path: Path) -> str:
+def module_name(path: PurePath) -> str:
+    """Return the name by which the kernel knows a module's file."""
     return path.name.partition(".ko")[0].replace("-", "_")
 
 
 def _depends(module: bytes) -> list[str]:
     """Return the modules that one names in its `.modinfo` (`depends=a,b`)."""
-    start = module.find(b"\0depends=")
-    start = start + 1 if start >= 0 else module.find(b"depends=")
-    if start < 0:
-        return []
-    text = module[start : module.index(b"\0", start)].decode().removeprefix("depends=")
-    return [name.replace("-", "_") for name in text.split(",") if name]
+    return [name.replace("-", "_") for text in modinfo(module, "depends") for name in text.split(",") if name]
+
+
+def modinfo(module: bytes, key: str) -> list[str]:
+    """Return what a module's `.modinfo` has by a key; it is strings `key=value`, each with a NUL at its end."""
+    return [value.decode() for value in re.findall(rb"(?:^|\0)%s=([ -~]*)(?=\0)" % key.encode(), module)]

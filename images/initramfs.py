@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from images.closure import Modules, Root
+from images.closure import Modules, Root, modinfo, module_name
 from images.errors import BuildError
 from images.newc import Newc
 from images.recipe import (
@@ -72,7 +72,7 @@ def _folder(archive: Newc, folder: Path, to: str, drop: list[str]) -> None:
 
 
 def _modules(archive: Newc, modules: Modules, names: list[str], release: str) -> None:
-    """Add modules, and what modprobe reads (kmod, modules.dep(5))."""
+    """Add modules, and what modprobe reads: what each needs, and by which other names it is asked for (modprobe(8))."""
     folder = f"/lib/modules/{release.strip()}"
     found = modules.closure(names)
     for path, (content, _) in sorted(found.items()):
@@ -80,6 +80,12 @@ def _modules(archive: Newc, modules: Modules, names: list[str], release: str) ->
     # Each line has all that must be loaded before, the first last: modprobe does not look into the others' lines.
     lines = [f"kernel/{path}: {' '.join(f'kernel/{n}' for n in _before(path, found))}\n" for path in sorted(found)]
     archive.file(f"{folder}/modules.dep", "".join(lines).encode())
+    aliases = [
+        f"alias {alias} {module_name(PurePath(path))}\n"
+        for path, (content, _) in sorted(found.items())
+        for alias in modinfo(content, "alias")
+    ]
+    archive.file(f"{folder}/modules.alias", "".join(aliases).encode())
 
 
 def _before(path: str, found: dict[str, tuple[bytes, tuple[str, ...]]]) -> list[str]:

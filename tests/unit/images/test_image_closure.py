@@ -17,16 +17,17 @@ from tests.unit.images.test_image_newc import read
 PROGRAM = "/bin/sh"
 
 
-def _module(path: Path, depends: str) -> None:
+def _module(path: Path, depends: str, *aliases: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = b"\x7fELF...\0license=GPL\0depends=" + depends.encode() + b"\0vermagic=6.12\0"
+    words = ["license=GPL", *(f"alias={alias}" for alias in aliases), f"depends={depends}", "vermagic=6.12"]
+    data = b"\x7fELF...\0" + b"".join(word.encode() + b"\0" for word in words)
     path.write_bytes(lzma.compress(data) if path.suffix == ".xz" else data)
 
 
 @pytest.fixture
 def modules(tmp_path: Path) -> Path:
     folder = tmp_path / "modules"
-    _module(folder / "virt/kvm-hv.ko.xz", "kvm")
+    _module(folder / "virt/kvm-hv.ko.xz", "kvm", "char-major-10-232", "devname:kvm")
     _module(folder / "virt/kvm.ko", "irq-bypass,lib_a")
     _module(folder / "virt/irq-bypass.ko.xz", "lib_a")
     _module(folder / "lib/lib_a.ko", "")
@@ -93,6 +94,14 @@ def test_modprobes_list_has_each_before_all_that_need_it(modules: Path, tmp_path
     ]
     assert listed["kernel/lib/lib_a.ko"] == " "
     assert found["lib/modules/6.12-x/kernel/virt/kvm-hv.ko"].data.startswith(b"\x7fELF")
+
+
+def test_modprobe_finds_a_module_by_its_aliases(modules: Path, tmp_path: Path) -> None:
+    (tmp_path / "release").write_text("6.12-x\n")
+    entry = {"modules": ["kvm-hv"], "from": "linux", "release": "release"}
+    found = read(pack(Initramfs.model_validate({"entries": [entry]}), lambda name: tmp_path / name, lambda _: modules))
+    aliases = found["lib/modules/6.12-x/modules.alias"].data.decode().splitlines()
+    assert aliases == ["alias char-major-10-232 kvm_hv", "alias devname:kvm kvm_hv"]
 
 
 def test_a_folder_keeps_what_may_be_executed(tmp_path: Path) -> None:
