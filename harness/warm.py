@@ -10,14 +10,15 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from base.errors import InfraError, TestbedError
 from harness.cell import Cell
-from harness.fingerprint import inputs, label
+from harness.fingerprint import bootables, code_digest, inputs, label
 from harness.frozen import CannotBeKept, Frozen, freeze, thaw
+from harness.runspec import RunSpec
 from harness.scenario import Step
 from harness.verbs import StepFailed
 from results.model import Scalar
@@ -27,6 +28,10 @@ from sim.platform import DOM0
 from sim.templates import Draft, Template, TemplateStore
 
 BOOT = "boot-dom0"
+# What a template keeps: a cell's knowledge (`Frozen`), how many domUs it has, and which code had brought them up.
+CELL, DOMUS, CODE = "cell", "domus", "code"
+# One that cannot be used may be so by chance. So many, if none can, are a property of the machine's.
+ENOUGH = 2
 CONSOLES = "console"
 # What a resumed domain is given for one answer, in seconds of a calm host.
 PATIENCE = 15.0
@@ -68,7 +73,7 @@ class Warm:
                     continue
                 try:
                     again = self._cell.spec.templates == "make" and done < self._points[-1]
-                    frozen = Frozen.model_validate(template.kept)
+                    frozen = Frozen.model_validate(template.kept[CELL])
                     await _start(self._cell, self._store.folder(template), frozen, again=again)
                 except HostStarved:
                     raise
@@ -99,6 +104,9 @@ class Warm:
         with self._store.claim(label(cell.spec, done), inputs(cell.spec, done)) as draft:
             if draft is None:
                 return
+            if cell.domains and (lost := lost_domus(cell.spec, self._store.all())):
+                cell.journal.note(f"no template: domUs of such a machine were lost in {' and in '.join(lost)}")
+                return
             try:
                 frozen = freeze(cell, dict(self._facts))
             except CannotBeKept as error:
@@ -113,6 +121,7 @@ class Warm:
     async def _make(self, draft: Draft, frozen: Frozen) -> str:
         """Save the machine, try to resume it beside the one that now stands still; publish, and say what came of it."""
         began = time.monotonic()
+        kept = {CELL: frozen.model_dump(mode="json"), DOMUS: len(frozen.domains), CODE: code_digest(())}
         evidence = self._cell.directory / f"template-{draft.name}"
         try:
             size = await snapshot.save(self._cell.machine, draft.folder)
@@ -121,9 +130,9 @@ class Warm:
         except HostStarved as error:
             return f"not kept: {error}"
         except TestbedError as error:
-            return f"cannot be used: {draft.publish({}, unusable=str(error)).unusable} (see {evidence.name})"
+            return f"cannot be used: {draft.publish(kept, unusable=str(error)).unusable} (see {evidence.name})"
         shutil.rmtree(evidence)
-        draft.publish(frozen.model_dump(mode="json"), size=size)
+        draft.publish(kept, size=size)
         return f"{size >> 20} MiB, saved and tried in {time.monotonic() - began:.1f} s"
 
     async def _probe(self, folder: Path, frozen: Frozen, evidence: Path) -> None:
@@ -150,6 +159,23 @@ def points(prepare: tuple[Step, ...]) -> tuple[int, ...]:
     if not prepare or prepare[0].verb != BOOT:
         return ()
     return tuple(sorted({1, len(prepare)}))
+
+
+def lost_domus(spec: RunSpec, templates: Iterable[Template]) -> list[str]:
+    """Return the names of templates which show that a cell's machine cannot be saved with domUs; none if it may be.
+
+    Those are of the same machine, whatever was prepared on it.
+    """
+    same = {**bootables(spec), "accelerator": spec.accelerator}
+    tried = [
+        template
+        for template in templates
+        if template.kept.get(DOMUS)
+        and template.kept.get(CODE) == code_digest(())
+        and same.items() <= template.inputs.items()
+    ]
+    lost = [template.name for template in tried if template.unusable]
+    return lost if len(lost) == len(tried) >= ENOUGH else []
 
 
 async def _start(cell: Cell, folder: Path, frozen: Frozen, *, again: bool) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from harness.fingerprint import inputs, label, with_helpers
+from harness.fingerprint import code_digest, inputs, label, with_helpers
 from harness.frozen import CannotBeKept, freeze
 from harness.plan import Choice, plan
 from harness.runspec import RunSpec
 from harness.scenario import load_scenarios
-from harness.warm import points
+from harness.warm import CODE, DOMUS, lost_domus, points
 from sim import templates
 
 Make = Callable[..., RunSpec]
@@ -69,6 +70,37 @@ def test_dom0_alone_is_the_same_for_other_domus(make_fake_cell: Make) -> None:
     other = spec.model_copy(update={"scenario": scenario})
     assert templates.fingerprint(inputs(spec, 1)) == templates.fingerprint(inputs(other, 1))
     assert inputs(spec, 3)["domains"] != inputs(other, 3)["domains"]
+
+
+@pytest.mark.parametrize(
+    ("tried", "lost"),
+    [
+        ([], False),
+        ([("1", 1, "u1 is silent")], False),
+        ([("1", 1, "u1 is silent"), ("2", 2, "u1 is silent")], True),
+        ([("1", 1, "u1 is silent"), ("2", 0, "dom0 is silent")], False),
+        ([("1", 1, "u1 is silent"), ("2", 1, "u1 is silent"), ("3", 1, "")], False),
+    ],
+)
+def test_domus_that_were_lost_twice_and_never_kept_are_not_tried_again(
+    tried: list[tuple[str, int, str]], lost: bool, make_fake_cell: Make
+) -> None:
+    spec = make_fake_cell(PREPARED)
+    made = [
+        templates.Template(
+            label="t",
+            inputs={**inputs(spec, 3), "steps": steps},
+            made=datetime(2026, 11, 29, tzinfo=UTC),
+            unusable=unusable,
+            kept={DOMUS: domus, CODE: code_digest(())},
+        )
+        for steps, domus, unusable in tried
+    ]
+    assert lost_domus(spec, made) == ([template.name for template in made] if lost else [])
+    other = spec.model_copy(update={"append": "quiet"})
+    assert lost_domus(other, made) == [], "another machine's"
+    older = [template.model_copy(update={"kept": {DOMUS: 1, CODE: "older"}}) for template in made]
+    assert lost_domus(spec, older) == [], "with other code of ours it may be that they are kept"
 
 
 def test_a_label_tells_what_was_done(make_fake_cell: Make) -> None:
