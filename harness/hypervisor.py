@@ -58,7 +58,8 @@ class Column(Model):
 class DomuMachine(Model):
     """How the toolstack makes a domU. Paths are dom0's; memory is in MiB.
 
-    `program`, `firmware_folder`, `machine` and `cpu` are for a toolstack that runs a QEMU for each domU.
+    `program`, `firmware_folder`, `machine` and `cpu` are for a toolstack that runs a QEMU for each domU. `kernel_args`
+    are what its kernel is told besides its consoles and its name.
     """
 
     program: str = ""
@@ -67,6 +68,7 @@ class DomuMachine(Model):
     cpu: str = ""
     kernel: str
     initrd: str
+    kernel_args: str = ""
     consoles: Consoles
     device_tree: DeviceTree
     memory: Positive

@@ -31,6 +31,7 @@ def machine_spec(
         bios=resolved.bios,
         screen=wanted.screen,
         accelerator=spec.accelerator,
+        joined=len(spec.scenario.hosts) > 1,
     )
 
 

@@ -70,7 +70,9 @@ class Platform(Named):
     device (with its options) of a disk to boot from, `shared_disk` that of one which two machines see ("":
     virtio-blk-pci). `saved_memory` is how a saved machine's memory is kept: in a
     file that clones map and share (`mapped`), or in the `stream` with the rest. `cpu_threads` is whether several
-    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `random` is the device
+    CPUs are each a thread of the host (`multi`), or one after the other run by a `single` one. `icount` is how long an
+    instruction takes under `tcg`, 2 to its power in ns (QEMU's `-icount shift=`; None: as long as it takes the host),
+    by which alone its time then goes; a machine that is joined to another keeps the host's time. `random` is the device
     (QEMU's name) from which its kernel has entropy, "" for none; `ports` the one whose ports are what a command channel
     and domUs' consoles go through.
     `screen` are the arguments of QEMU that give it a screen, in place of `-nographic` (none: it has none).
@@ -106,6 +108,8 @@ class Platform(Named):
     shared_disk: str = ""
     device_tree: DeviceTree
     cpu_threads: Literal["multi", "single"] = "multi"
+    # QEMU takes no longer one (accel/tcg/icount-common.c, MAX_ICOUNT_SHIFT).
+    icount: Annotated[int, Field(ge=0, le=10)] | None = None
     saved_memory: Literal["mapped", "stream"] = "stream"
     firmware: dict[str, Firmware] = Field(min_length=1)
     images: ImageRules = ImageRules()

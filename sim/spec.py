@@ -45,7 +45,7 @@ class MachineSpec:
     `ram`; one that is `incoming` waits for a saved state; `random` is whether it has its platform's random device.
     A `hypervisor` that is not dom0's kernel starts first, with arguments of its own, and enters that as `entry` says.
     `bios` is a firmware of the user's, in place of the platform's default. With a `screen` its kernel's log is
-    there too. `accelerator` is what runs it.
+    there too. `accelerator` is what runs it. One that is `joined` to another shares the host's time with it.
     """
 
     platform: Platform
@@ -72,6 +72,7 @@ class MachineSpec:
     bios: Path | None = None
     screen: bool = False
     accelerator: Accelerator = "tcg"
+    joined: bool = False
 
     @property
     def kernel_command_line(self) -> str:
@@ -97,6 +98,13 @@ class MachineSpec:
         # A thread for each CPU, also where QEMU would take one for all. (Elsewhere -icount may bind its choice.)
         return ["-accel", "tcg,thread=multi"] if len(self.platform.accelerators) > 1 else []
 
+    def _time(self) -> list[str]:
+        """Return what gives the machine a time of its own, unless that is asked for otherwise."""
+        shift = self.platform.icount
+        if shift is None or self.accelerator != "tcg" or self.joined or "-icount" in self.args:
+            return []
+        return ["-icount", f"shift={shift}"]
+
     def arguments(self, fds: dict[str, int]) -> list[str]:
         """Return QEMU's arguments; `fds` are the descriptors of `qmp`, `console`, `command` and of each port."""
         firmware = self.platform.options(self.firmware)
@@ -106,7 +114,7 @@ class MachineSpec:
         cpu = [self.platform.cpu, self.platform.simulated_cpu if self.accelerator == "tcg" else ""]
         args = ["-name", f"testbed-{self.platform.name}", "-machine", machine, "-cpu", ",".join(filter(None, cpu))]
         args += ["-m", str(memory), "-smp", str(self.cpus)]
-        args += self._acceleration()
+        args += [*self._acceleration(), *self._time()]
         if self.ram:
             args += ["-object", f"{self.ram.backend},size={memory}M"]
         args += [word for word in self.platform.args if not (self.screen and word == "-nographic")]

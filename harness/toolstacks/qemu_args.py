@@ -31,8 +31,8 @@ def memory_argument(domu: DomuMachine, memory: int, *, real_mode_area: int = 0, 
 def kernel_arguments(domu: DomuMachine, config: DomainConfig) -> str:
     """Return the command line of a domU's kernel."""
     consoles = domu.consoles
-    words = f"console={consoles.log} testbed.command={consoles.command} testbed.hostname={config.name} {config.append}"
-    return words.strip()
+    words = [f"console={consoles.log}", f"testbed.command={consoles.command}", f"testbed.hostname={config.name}"]
+    return " ".join(part for part in (*words, domu.kernel_args, config.append) if part)
 
 
 def image_nodes(disk: Disk, *, read_only: bool) -> dict[str, object]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -58,3 +60,18 @@ def test_several_serial_lines_may_be_one_console() -> None:
     args = spec.arguments({"qmp": 3, "console": 4, "command": 5})
     assert [args[place + 1] for place, arg in enumerate(args) if arg == "-serial"] == ["chardev:console"] * 2
     assert "socket,id=console,fd=4,mux=on" in args
+
+
+def test_a_machine_has_a_time_of_its_own_where_its_platform_says_so() -> None:
+    """Not one that must agree with another about the time, nor one that something else was asked for."""
+    platform = find_platform("pseries-power9")
+    spec = MachineSpec(platform, QemuBinary(("qemu",), "10"), "slof")
+    assert _values(spec.arguments({}), "-icount") == ["shift=2"]
+    assert _values(replace(spec, joined=True).arguments({}), "-icount") == []
+    assert _values(replace(spec, accelerator="kvm").arguments({}), "-icount") == []
+    assert _values(replace(spec, args=("-icount", "shift=3")).arguments({}), "-icount") == ["shift=3"]
+    assert _values(replace(spec, platform=find_platform("g5"), firmware="openbios").arguments({}), "-icount") == []
+
+
+def _values(arguments: list[str], option: str) -> list[str]:
+    return [value for name, value in pairwise(arguments) if name == option]
