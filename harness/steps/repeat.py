@@ -98,7 +98,8 @@ async def _boot(cell: Cell, name: str, also: Link, within: float, *, random: boo
     machine = await cell.start_machine(name, also=also, hostname=DOM0, random=random)
     cell.fact("qemu", machine.version)
     prompt = machine.console.expect(re.escape(PROMPT))
-    await cell.wait("dom0's shell waits for a person", prompt, within, domain=name, silence=SILENCE)
+    silence = cell.hypervisor.boot.silence or SILENCE
+    await cell.wait("dom0's shell waits for a person", prompt, within, domain=name, silence=silence)
     await cell.end_machine(name)
     return until_prompt(_log(cell, name).read_bytes())
 
