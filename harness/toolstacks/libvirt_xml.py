@@ -73,7 +73,8 @@ def passthrough(domu: DomuMachine, slot: Slot) -> list[str]:
 def _devices(devices: Element, domu: DomuMachine, config: DomainConfig, slot: Slot) -> None:
     _text(devices, "emulator", domu.program)
     SubElement(devices, "controller", type="usb", model="none")
-    SubElement(devices, "controller", type="scsi", index=str(VSCSI), model="ibmvscsi")
+    if config.disks:
+        SubElement(devices, "controller", type="scsi", index=str(VSCSI), model="ibmvscsi")
     SubElement(devices, "controller", type="scsi", index=str(PLUG), model="virtio-scsi")
     for number, use in enumerate(("console", "command")):
         serial = SubElement(devices, "serial", type="pipe")

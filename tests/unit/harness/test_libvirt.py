@@ -77,6 +77,15 @@ def test_a_domu_is_told_as_it_was_asked_for() -> None:
     assert paths == ["/dev/virtio-ports/slot2.console", "/dev/virtio-ports/slot2.command"]
 
 
+def test_a_domu_without_disks_has_no_host_for_them() -> None:
+    """But one for what is plugged in, which a row of the tree does not count."""
+    hosts = [
+        [found.get("model") for found in parsed(config).findall("devices/controller[@type='scsi']")]
+        for config in (CONFIG, replace(CONFIG, disks=()))
+    ]
+    assert hosts == [["ibmvscsi", "virtio-scsi"], ["virtio-scsi"]]
+
+
 def test_what_libvirt_has_no_word_for_is_told_to_qemu() -> None:
     words = [element.get("value") for element in parsed(CONFIG).iter(f"{{{QEMU}}}arg")]
     assert words[0] == "-machine" and "ic-mode=xics" in str(words[1]) and "pseries" not in str(words[1])
