@@ -28,8 +28,8 @@ from sim.platform import DOM0
 from sim.templates import Draft, Template, TemplateStore
 
 BOOT = "boot-dom0"
-# What a template keeps: a cell's knowledge (`Frozen`), how many domUs it has, and which code had brought them up.
-CELL, DOMUS, CODE = "cell", "domus", "code"
+# What a template keeps: a cell's knowledge (`Frozen`), and the digest of the code that had brought it up.
+CELL, CODE = "cell", "code"
 # One that cannot be used may be so by chance. So many, if none can, are a property of the machine's.
 ENOUGH = 2
 CONSOLES = "console"
@@ -121,7 +121,7 @@ class Warm:
     async def _make(self, draft: Draft, frozen: Frozen) -> str:
         """Save the machine, try to resume it beside the one that now stands still; publish, and say what came of it."""
         began = time.monotonic()
-        kept = {CELL: frozen.model_dump(mode="json"), DOMUS: len(frozen.domains), CODE: code_digest(())}
+        kept = {CELL: frozen.model_dump(mode="json"), CODE: code_digest(())}
         evidence = self._cell.directory / f"template-{draft.name}"
         try:
             size = await snapshot.save(self._cell.machine, draft.folder)
@@ -170,8 +170,8 @@ def lost_domus(spec: RunSpec, templates: Iterable[Template]) -> list[str]:
     tried = [
         template
         for template in templates
-        if template.kept.get(DOMUS)
-        and template.kept.get(CODE) == code_digest(())
+        if template.kept.get(CODE) == code_digest(())
+        and template.kept[CELL]["domains"]
         and same.items() <= template.inputs.items()
     ]
     lost = [template.name for template in tried if template.unusable]

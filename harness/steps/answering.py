@@ -75,7 +75,7 @@ async def boot_dom0(cell: Cell, params: BootParams) -> str:
     return f"QEMU {machine.version}"
 
 
-def boot_silence(cell: Cell, within: float) -> float:
+def boot_silence(cell: Cell, within: float = BOOT_WITHIN) -> float:
     """Return how long (s of a calm host) a machine that boots may say nothing.
 
     Who gives a slow loader more time expects it to be silent longer (OpenBIOS reads a disk for half a minute, and

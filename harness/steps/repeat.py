@@ -12,7 +12,7 @@ from typing import Literal
 from base.paths import cache_root
 from harness.cell import Cell
 from harness.links import Link
-from harness.steps.answering import PROMPT, SILENCE
+from harness.steps.answering import PROMPT, SILENCE, boot_silence
 from harness.verbs import Seconds, StepFailed, StepParams, verb
 from sim.console import Console
 from sim.counted import from_seed, recording, replaying
@@ -98,8 +98,7 @@ async def _boot(cell: Cell, name: str, also: Link, within: float, *, random: boo
     machine = await cell.start_machine(name, also=also, hostname=DOM0, random=random)
     cell.fact("qemu", machine.version)
     prompt = machine.console.expect(re.escape(PROMPT))
-    silence = cell.hypervisor.boot.silence or SILENCE
-    await cell.wait("dom0's shell waits for a person", prompt, within, domain=name, silence=silence)
+    await cell.wait("dom0's shell waits for a person", prompt, within, domain=name, silence=boot_silence(cell))
     await cell.end_machine(name)
     return until_prompt(_log(cell, name).read_bytes())
 

@@ -13,7 +13,7 @@ from harness.frozen import CannotBeKept, freeze
 from harness.plan import Choice, plan
 from harness.runspec import RunSpec
 from harness.scenario import load_scenarios
-from harness.warm import CODE, DOMUS, lost_domus, points
+from harness.warm import CELL, CODE, lost_domus, points
 from sim import templates
 
 Make = Callable[..., RunSpec]
@@ -92,14 +92,14 @@ def test_domus_that_were_lost_twice_and_never_kept_are_not_tried_again(
             inputs={**inputs(spec, 3), "steps": steps},
             made=datetime(2026, 11, 29, tzinfo=UTC),
             unusable=unusable,
-            kept={DOMUS: domus, CODE: code_digest(())},
+            kept={CELL: {"domains": ["u"] * domus}, CODE: code_digest(())},
         )
         for steps, domus, unusable in tried
     ]
     assert lost_domus(spec, made) == ([template.name for template in made] if lost else [])
     other = spec.model_copy(update={"append": "quiet"})
     assert lost_domus(other, made) == [], "another machine's"
-    older = [template.model_copy(update={"kept": {DOMUS: 1, CODE: "older"}}) for template in made]
+    older = [template.model_copy(update={"kept": {**template.kept, CODE: "older"}}) for template in made]
     assert lost_domus(spec, older) == [], "with other code of ours it may be that they are kept"
 
 
